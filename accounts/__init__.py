@@ -1,0 +1,1 @@
+"""People, staff roles, teams, sessions and keys."""

@@ -1,0 +1,169 @@
+"""Every setting of Riverain, once: its name in the environment, its default, what it is for.
+
+`docs/configuration.md` documents each of them; a test compares the two. A secret may also be
+given as a file: `SECRET_KEY_FILE=/run/secrets/key`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used; the message names it and says what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force. Make them with `Settings.load`, which reads and checks."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    data_dir: Path = Path("var")
+    database_url: str | None = None
+    redis_url: str | None = None
+    smtp_url: str | None = None
+    mail_from: str = "Riverain <riverain@localhost>"
+    sms_url: str | None = None
+    sms_token: str | None = None
+    vapid_private_key: str | None = None
+    vapid_subject: str | None = None
+    storage_url: str | None = None
+    geocoder: str = "none"
+    geocoder_url: str | None = None
+    geocoder_timeout_s: float = 3.0
+    outgoing_allow: str = ""
+    demo: bool = True
+    public_url: str | None = None
+    default_jurisdiction: str | None = None
+    rate_limits: bool = True
+    trusted_proxies: int = 0
+    secret_key: str = ""
+    environment: str = "development"
+    web_workers: int = 2
+    web_threads: int = 4
+    pipeline_workers: int = 2
+    log_level: str = "INFO"
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """The settings of `environ` (by default the process's own).
+
+        Raises:
+            SettingError: a value is not what the setting takes.
+        """
+        given = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            text = _value(given, field.name.upper())
+            if text is not None:
+                values[field.name] = _parse(field.name, text)
+        settings = cls(**values)
+        settings._check()
+        if not settings.secret_key:
+            values["secret_key"] = _kept_secret(settings)
+            settings = cls(**values)
+        return settings
+
+    def _check(self) -> None:
+        if not 0 < self.port < 65536:
+            raise SettingError(f"PORT is {self.port}; it must be a number from 1 to 65535.")
+        if self.geocoder not in ("none", "nominatim", "ban", "photon"):
+            raise SettingError(
+                f"GEOCODER is {self.geocoder!r}; it can be none, nominatim, ban or photon."
+            )
+        if self.environment not in ("development", "production"):
+            raise SettingError(
+                f"ENVIRONMENT is {self.environment!r}; it can be development or production."
+            )
+
+    @property
+    def base_url(self) -> str:
+        """What links in messages start with, without a slash at the end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    def shown(self) -> dict[str, str]:
+        """Every setting by its name in the environment, secrets masked."""
+        return {name.upper(): self.show(name) for name in (f.name for f in fields(self))}
+
+    def show(self, name: str) -> str:
+        """One setting as text, masked when it is a secret."""
+        value = getattr(self, name)
+        if value is None:
+            return ""
+        if name in _SECRETS:
+            return "********" if value else ""
+        if name in _URLS_WITH_PASSWORD:
+            return _masked(str(value))
+        if isinstance(value, bool):
+            return "1" if value else "0"
+        return str(value)
+
+
+_SECRETS = frozenset({"secret_key", "sms_token", "vapid_private_key"})
+_URLS_WITH_PASSWORD = frozenset({"database_url", "redis_url", "smtp_url", "sms_url", "storage_url"})
+_TRUE = frozenset({"1", "on", "yes", "true"})
+_FALSE = frozenset({"0", "off", "no", "false"})
+
+
+def _value(environ: Mapping[str, str], name: str) -> str | None:
+    """The text of a setting, from `NAME` or the file that `NAME_FILE` names; empty is unset."""
+    text = environ.get(name, "").strip()
+    path = environ.get(f"{name}_FILE", "").strip()
+    if not text and path:
+        try:
+            text = Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingError(f"{name}_FILE cannot be read: {error.strerror}.") from error
+    return text or None
+
+
+def _parse(name: str, text: str) -> Any:
+    kind = type(_DEFAULTS[name])
+    if name == "data_dir":
+        return Path(text).expanduser()
+    if kind is bool:
+        if text.lower() in _TRUE:
+            return True
+        if text.lower() in _FALSE:
+            return False
+        raise SettingError(f"{name.upper()} is {text!r}; it can be on or off.")
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError as error:
+            raise SettingError(f"{name.upper()} is {text!r}; it must be a number.") from error
+    return text
+
+
+_DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Settings)}
+
+
+def _kept_secret(settings: Settings) -> str:
+    """A key made at first start and kept in DATA_DIR; production must set its own."""
+    if settings.environment == "production":
+        raise SettingError("SECRET_KEY must be set when ENVIRONMENT is production.")
+    path = settings.data_dir / "secret_key"
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise SettingError(f"DATA_DIR {settings.data_dir} cannot be written.") from error
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _masked(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:********@{place}"))

@@ -1,0 +1,103 @@
+"""Prometheus metrics at `/metrics`: requests, queue depth, age of the oldest event, deliveries.
+
+Counters and histograms are kept per process and added up through `PROMETHEUS_MULTIPROC_DIR`;
+gauges about queues are read from the database when they are asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import sqlalchemy as sa
+from flask import Flask, Response, g, request
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import REGISTRY
+
+from accounts.access import EVERYONE, allow
+from core.db import db
+
+REQUESTS = Counter("riverain_requests_total", "Requests answered.", ["method", "route", "status"])
+SECONDS = Histogram(
+    "riverain_request_seconds",
+    "Time to answer.",
+    ["route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+
+
+def install(app: Flask) -> None:
+    """Count every request of `app` and add the route."""
+    app.after_request(_count)
+    app.add_url_rule("/metrics", "metrics", allow(EVERYONE)(metrics))
+
+
+def _count(response: Response) -> Response:
+    route = request.url_rule.rule if request.url_rule else "none"
+    REQUESTS.labels(request.method, route, str(response.status_code)).inc()
+    if "started" in g:
+        SECONDS.labels(route).observe(time.perf_counter() - g.started)
+    return response
+
+
+def metrics() -> Response:
+    """The metrics in Prometheus' text format."""
+    registry = CollectorRegistry()
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        MultiProcessCollector(registry)
+        text = generate_latest(registry)
+    else:
+        text = generate_latest(REGISTRY)
+    return Response(text + generate_latest(_queues()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _queues() -> CollectorRegistry:
+    """Gauges of the present state of the outbox and the deliveries."""
+    registry = CollectorRegistry()
+    up = Gauge("riverain_database_up", "1 when the database answers.", registry=registry)
+    try:
+        pending, age, unfinished, dead = db.session.execute(
+            sa.text(
+                """
+                SELECT (SELECT count(*) FROM outbox_events WHERE relayed_at IS NULL),
+                       (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)
+                          FROM outbox_events WHERE relayed_at IS NULL),
+                       (SELECT count(*) FROM outbox_events
+                         WHERE relayed_at IS NOT NULL AND done_at IS NULL),
+                       (SELECT count(*) FROM dead_letters WHERE settled_at IS NULL)
+                """
+            )
+        ).one()
+        waiting = db.session.execute(
+            sa.text(
+                "SELECT channel, count(*) FROM deliveries"
+                " WHERE state IN ('pending', 'sending') GROUP BY channel"
+            )
+        ).all()
+    except sa.exc.SQLAlchemyError:
+        up.set(0)
+        return registry
+    finally:
+        db.session.rollback()
+    up.set(1)
+    for name, help_text, value in (
+        ("riverain_outbox_pending", "Events not relayed yet.", pending),
+        ("riverain_outbox_oldest_pending_seconds", "Age of the oldest of them.", age),
+        ("riverain_outbox_unfinished", "Events relayed and not done yet.", unfinished),
+        ("riverain_dead_letters", "Reactions put aside for an operator.", dead),
+    ):
+        Gauge(name, help_text, registry=registry).set(float(value))
+    deliveries = Gauge(
+        "riverain_deliveries_waiting", "Messages not sent yet.", ["channel"], registry=registry
+    )
+    for channel, count in waiting:
+        deliveries.labels(channel).set(count)
+    return registry

@@ -1,0 +1,1 @@
+"""The shared kernel: database, outbox, errors, API plumbing, logging. It knows no feature."""

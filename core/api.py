@@ -1,0 +1,224 @@
+"""The JSON API's plumbing: schemas that refuse what the database cannot hold, problem documents,
+entity tags. It knows no feature.
+
+Errors are RFC 9457 `application/problem+json` with a stable `code`, whoever raised them: a
+`DomainError`, a schema, Werkzeug, or a defect of ours (500, with the request id and nothing else).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import flask_smorest
+import marshmallow as ma
+import structlog
+from flask import Flask, Response, current_app, jsonify, request
+from flask.json.provider import DefaultJSONProvider
+from marshmallow import fields
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from werkzeug.exceptions import HTTPException
+
+from core.errors import DomainError, StaleError
+
+log = structlog.get_logger()
+
+#: What PostgreSQL stores and XML can carry: no control characters but tab, line feed and carriage
+#: return, no halves of surrogate pairs, no non-characters.
+STORABLE = re.compile("^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]*$")
+
+#: A JSON body larger than this is refused; photos come as multipart and have their own limits.
+MAX_JSON_BYTES = 1024 * 1024
+
+_RETRY_AFTER_S = "5"
+
+
+class Text(fields.String):
+    """A string that can be stored: see `STORABLE`. `max_length` counts characters."""
+
+    def __init__(self, *, max_length: int = 4000, min_length: int = 0, **kwargs: Any) -> None:
+        validate = kwargs.pop("validate", [])
+        extra = list(validate) if isinstance(validate, (list, tuple)) else [validate]
+        super().__init__(
+            validate=[
+                ma.validate.Length(min=min_length, max=max_length),
+                ma.validate.Regexp(
+                    STORABLE, error="Control characters and broken Unicode cannot be stored."
+                ),
+                *extra,
+            ],
+            **kwargs,
+        )
+
+
+class Schema(ma.Schema):
+    """Base of every schema: unknown keys are refused by name."""
+
+    class Meta:
+        unknown = ma.RAISE
+
+
+class JSONProvider(DefaultJSONProvider):
+    """Flask's JSON, minus the document that is nested so deep that the parser gives up."""
+
+    ensure_ascii = False
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        try:
+            return json.loads(s, **kwargs)
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]
+    """flask-smorest's API whose errors are problem documents that keep their headers."""
+
+    def _register_error_handlers(self) -> None:
+        app = self._app
+        app.register_error_handler(DomainError, _domain_error)
+        app.register_error_handler(HTTPException, _http_error)
+        app.register_error_handler(OperationalError, _database_away)
+        app.register_error_handler(PoolTimeoutError, _database_away)
+        app.register_error_handler(Exception, _defect)
+
+
+def install(app: Flask) -> Api:
+    """Give `app` its JSON provider, limits and the API that blueprints register with."""
+    app.json = JSONProvider(app)
+    app.config.update(
+        API_TITLE="Riverain",
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/api/v1",
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    app.before_request(_limit_json)
+    return Api(app)
+
+
+def problem(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """A problem document as a response."""
+    response = jsonify(document)
+    response.status_code = int(document["status"])
+    response.content_type = "application/problem+json"
+    for name, value in (headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+def entity_tag(version: int) -> str:
+    """The ETag of a resource at that version."""
+    return f'"{version}"'
+
+
+def check_version(version: int) -> None:
+    """Hold the request's `If-Match` against the resource's present version.
+
+    Raises:
+        StaleError: the client read another version.
+    """
+    if request.if_match and not request.if_match.contains(str(version)):
+        raise StaleError(current=entity_tag(version))
+
+
+def _limit_json() -> None:
+    if request.mimetype == "application/json":
+        request.max_content_length = MAX_JSON_BYTES
+
+
+def _domain_error(error: DomainError) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    if error.status in (429, 503):
+        headers["Retry-After"] = str(error.extra.get("retry_after", _RETRY_AFTER_S))
+    return problem(error.problem(), headers)
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400:
+        return error.get_response()  # type: ignore[return-value]
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
+    data = getattr(error, "data", None) or {}
+    document: dict[str, Any] = {
+        "type": f"urn:riverain:problem:{_code(phrase)}",
+        "title": phrase,
+        "status": status,
+        "detail": error.description or phrase,
+        "code": _code(phrase),
+    }
+    messages = data.get("messages")
+    if messages:
+        document["code"] = "invalid"
+        document["type"] = "urn:riverain:problem:invalid"
+        document["title"] = "The payload is not valid"
+        document["detail"] = "Some fields are not as they should be; see errors."
+        document["errors"] = _flat(messages)
+    kept = {
+        name: value
+        for name, value in error.get_headers()
+        if name.lower() not in ("content-type", "content-length")
+    }
+    return problem(document, kept)
+
+
+def _database_away(error: DBAPIError | PoolTimeoutError) -> Response:
+    log.error("database.away", error=type(getattr(error, "orig", error)).__name__)
+    return problem(
+        {
+            "type": "urn:riverain:problem:unavailable",
+            "title": "A part of the service is away for the moment",
+            "status": 503,
+            "detail": "The database does not answer. Try again in a few seconds.",
+            "code": "unavailable",
+        },
+        {"Retry-After": _RETRY_AFTER_S},
+    )
+
+
+def _defect(error: Exception) -> Response:
+    if current_app.testing and current_app.config.get("PROPAGATE_EXCEPTIONS"):
+        raise error
+    log.exception("request.failed", error=type(error).__name__)
+    return problem(
+        {
+            "type": "urn:riverain:problem:internal",
+            "title": "Something went wrong on our side",
+            "status": 500,
+            "detail": "The error was recorded. Quote the request id when you ask about it.",
+            "code": "internal",
+            "request_id": structlog.contextvars.get_contextvars().get("request_id"),
+        }
+    )
+
+
+def _code(phrase: str) -> str:
+    return re.sub(r"[^a-z]+", "_", phrase.lower()).strip("_")
+
+
+def _flat(messages: Mapping[Any, Any], prefix: str = "") -> dict[str, list[str]]:
+    """Marshmallow's nested messages as `field.sub.0 → [messages]`; the location is left out."""
+    flat: dict[str, list[str]] = {}
+    for key, value in messages.items():
+        if not prefix and key in (
+            "json",
+            "form",
+            "query",
+            "files",
+            "headers",
+            "path",
+            "json_or_form",
+        ):
+            name = ""
+        else:
+            name = f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, name))
+        else:
+            texts = value if isinstance(value, list) else [value]
+            flat.setdefault(name or "payload", []).extend(str(text) for text in texts)
+    return flat

@@ -1,0 +1,79 @@
+"""The database session, the declarative base and the only commit.
+
+Everything that is stored goes through `db.session`; everything that is committed goes through
+`transaction()`. Services flush and never commit, so that a view or a task decides what belongs
+together.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import DeclarativeBase, Session, registry
+
+#: Names of constraints and indexes, so that a migration can speak of them.
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Base of every table. `datetime` is always aware; see DESIGN.md on `type_annotation_map`."""
+
+    registry = registry(
+        metadata=sa.MetaData(naming_convention=NAMING),
+        type_annotation_map={
+            datetime: sa.DateTime(timezone=True),
+            UUID: sa.Uuid(as_uuid=True),
+            str: sa.Text(),
+            dict[str, Any]: postgresql.JSONB(),
+            list[Any]: postgresql.JSONB(),
+            list[str]: postgresql.ARRAY(sa.Text()),
+        },
+    )
+
+
+db = SQLAlchemy(metadata=Base.metadata, disable_autonaming=True)
+
+
+def one_of(column: str, values: type[enum.StrEnum] | list[str], name: str) -> sa.CheckConstraint:
+    """A CHECK that `column` holds one of the values of an enumeration."""
+    allowed = ", ".join(f"'{value}'" for value in values)
+    return sa.CheckConstraint(f"{column} IN ({allowed})", name=name)
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """One database transaction: committed when the block ends, rolled back when it raises.
+
+    The only place that commits. It does not nest: a service never opens one.
+    """
+    session = db.session()
+    try:
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session to read with; what it opened is given back at the end without a commit."""
+    session = db.session()
+    try:
+        yield session
+    finally:
+        session.rollback()

@@ -1,0 +1,264 @@
+"""The only door from features to workers.
+
+1. A service calls `emit` or `emit_many` in the caller's transaction: what is not committed is
+   never sent, what is committed is always sent.
+2. The relay claims pending events, writes which reactions wait for them, and hands their ids to
+   Celery.
+3. A task locks its events with `take`, works, and calls `finish` in the same transaction, so a
+   message that arrives twice finds nothing to do.
+4. The sweeper gives back to the relay what was relayed and not finished in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from core.models import DeadLetter, OutboxEvent
+
+#: A reaction that failed this often is put aside for an operator.
+MAX_ATTEMPTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EventName:
+    """A kind of event: its name and what it says, for the catalogue of events."""
+
+    name: str
+    meaning: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+#: Every kind of event that the features declared, by name.
+CATALOGUE: dict[str, EventName] = {}
+
+
+def declare(name: str, meaning: str) -> EventName:
+    """A new kind of event, entered in the catalogue. Called once, at import, by its feature."""
+    event = EventName(name, meaning)
+    CATALOGUE[name] = event
+    return event
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One event about to be emitted: ids and codes only."""
+
+    subject_id: UUID | None
+    jurisdiction_id: int | None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event as a reaction sees it."""
+
+    id: int
+    name: str
+    subject_id: UUID | None
+    jurisdiction_id: int | None
+    data: Mapping[str, Any]
+    request_id: str | None
+    created_at: datetime
+
+
+def emit(
+    session: Session,
+    name: EventName,
+    subject_id: UUID | None,
+    *,
+    jurisdiction_id: int | None = None,
+    **data: Any,
+) -> None:
+    """Record that something happened, in the caller's transaction."""
+    emit_many(session, name, [Happening(subject_id, jurisdiction_id, data)])
+
+
+def emit_many(session: Session, name: EventName, happenings: Sequence[Happening]) -> None:
+    """Record many events of one kind with one statement, in the caller's transaction."""
+    if not happenings:
+        return
+    session.execute(
+        sa.insert(OutboxEvent),
+        [
+            {
+                "name": name.name,
+                "subject_id": happening.subject_id,
+                "jurisdiction_id": happening.jurisdiction_id,
+                "data": dict(happening.data),
+                "request_id": current_request_id(),
+            }
+            for happening in happenings
+        ],
+    )
+
+
+def current_request_id() -> str | None:
+    """The id of the request or task in hand, as logging knows it."""
+    value = structlog.contextvars.get_contextvars().get("request_id")
+    return None if value is None else str(value)
+
+
+def claim_pending(
+    session: Session, reactions: Mapping[str, Sequence[str]], *, now: datetime, limit: int
+) -> list[tuple[int, str, list[str]]]:
+    """Mark up to `limit` pending events as relayed: `(id, name, reactions)`, oldest first.
+
+    An event without a reaction is done at once.
+    """
+    waiting = sa.case(
+        *(
+            (OutboxEvent.name == name, sa.literal(list(names), postgresql.ARRAY(sa.Text())))
+            for name, names in reactions.items()
+        ),
+        else_=sa.literal([], postgresql.ARRAY(sa.Text())),
+    )
+    pending = (
+        sa.select(OutboxEvent.id)
+        .where(OutboxEvent.relayed_at.is_(None))
+        .order_by(OutboxEvent.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("pending")
+    )
+    kept = sa.func.coalesce(OutboxEvent.waiting, waiting)
+    rows = session.execute(
+        sa.update(OutboxEvent)
+        .where(OutboxEvent.id.in_(sa.select(pending.c.id)))
+        .values(
+            waiting=kept,
+            relayed_at=now,
+            done_at=sa.case((sa.func.cardinality(kept) == 0, now), else_=None),
+        )
+        .returning(OutboxEvent.id, OutboxEvent.name, OutboxEvent.waiting)
+    )
+    return sorted((row.id, row.name, list(row.waiting or [])) for row in rows)
+
+
+def give_back(session: Session, event_ids: Iterable[int]) -> int:
+    """Let the relay send unfinished events again. Returns how many."""
+    result = session.execute(
+        sa.update(OutboxEvent)
+        .where(OutboxEvent.id.in_(list(event_ids)), OutboxEvent.done_at.is_(None))
+        .values(relayed_at=None)
+        .returning(OutboxEvent.id)
+    )
+    return len(result.all())
+
+
+def stalled(session: Session, *, relayed_before: datetime, limit: int) -> list[int]:
+    """Ids of events that were relayed before that instant and are not done."""
+    return list(
+        session.scalars(
+            sa.select(OutboxEvent.id)
+            .where(OutboxEvent.done_at.is_(None), OutboxEvent.relayed_at < relayed_before)
+            .order_by(OutboxEvent.relayed_at)
+            .limit(limit)
+        )
+    )
+
+
+def take(session: Session, reaction: str, event_ids: Sequence[int]) -> list[Event]:
+    """Lock those events that still wait for `reaction`, oldest first.
+
+    Events that another worker holds, or that are done, are left out: delivery is at least once,
+    the effect is once.
+    """
+    rows = session.execute(
+        sa.select(
+            OutboxEvent.id,
+            OutboxEvent.name,
+            OutboxEvent.subject_id,
+            OutboxEvent.jurisdiction_id,
+            OutboxEvent.data,
+            OutboxEvent.request_id,
+            OutboxEvent.created_at,
+        )
+        .where(
+            OutboxEvent.id.in_(list(event_ids)),
+            OutboxEvent.done_at.is_(None),
+            OutboxEvent.waiting.contains([reaction]),
+        )
+        .order_by(OutboxEvent.id)
+        .with_for_update(skip_locked=True)
+    )
+    return [Event(*row) for row in rows]
+
+
+def finish(session: Session, reaction: str, event_ids: Sequence[int], *, now: datetime) -> None:
+    """Record, in the reaction's own transaction, that it has run for these events."""
+    if not event_ids:
+        return
+    left = sa.func.array_remove(OutboxEvent.waiting, reaction)
+    session.execute(
+        sa.update(OutboxEvent)
+        .where(OutboxEvent.id.in_(list(event_ids)))
+        .values(
+            waiting=left,
+            done_at=sa.case((sa.func.cardinality(left) == 0, now), else_=OutboxEvent.done_at),
+        )
+    )
+
+
+def fail(session: Session, reaction: str, event_id: int, error: str, *, now: datetime) -> bool:
+    """Count a failure of one event; after `MAX_ATTEMPTS` put it aside. True when put aside.
+
+    Until then the event stays unfinished and the sweeper gives it back.
+    """
+    attempts = session.scalar(
+        sa.update(OutboxEvent)
+        .where(OutboxEvent.id == event_id)
+        .values(attempts=OutboxEvent.attempts + 1)
+        .returning(OutboxEvent.attempts)
+    )
+    if attempts is None or attempts < MAX_ATTEMPTS:
+        return False
+    session.execute(
+        postgresql.insert(DeadLetter)
+        .values(event_id=event_id, reaction=reaction, error=error, failed_at=now)
+        .on_conflict_do_update(
+            index_elements=["event_id", "reaction"],
+            set_={"error": error, "failed_at": now, "settled_at": None},
+        )
+    )
+    finish(session, reaction, [event_id], now=now)
+    return True
+
+
+def retry_dead(session: Session, letter_ids: Sequence[int] | None, *, now: datetime) -> int:
+    """Let reactions that were put aside run again; all of them when no id is given."""
+    letters = sa.select(DeadLetter.id, DeadLetter.event_id, DeadLetter.reaction).where(
+        DeadLetter.settled_at.is_(None)
+    )
+    if letter_ids is not None:
+        letters = letters.where(DeadLetter.id.in_(list(letter_ids)))
+    found = session.execute(letters.with_for_update()).all()
+    for letter in found:
+        session.execute(
+            sa.update(OutboxEvent)
+            .where(OutboxEvent.id == letter.event_id)
+            .values(
+                waiting=sa.func.array_append(
+                    sa.func.array_remove(OutboxEvent.waiting, letter.reaction), letter.reaction
+                ),
+                relayed_at=None,
+                done_at=None,
+                attempts=0,
+            )
+        )
+    session.execute(
+        sa.update(DeadLetter)
+        .where(DeadLetter.id.in_([letter.id for letter in found]))
+        .values(settled_at=now)
+    )
+    return len(found)

@@ -1,0 +1,1 @@
+"""Where things are: measures and cells, jurisdictions and areas, gazetteer, geocoding."""

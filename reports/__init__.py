@@ -1,0 +1,1 @@
+"""The service request: intake, life cycle, duplicates, routing, service levels, media."""

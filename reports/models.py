@@ -1,0 +1,339 @@
+"""Tables of the service request: catalogue, requests, history, words, followers, photos, rules."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.db import Base, one_of
+from core.ids import new_id
+from reports.vocabulary import (
+    OPEN_STATUSES,
+    ActorKind,
+    HistoryKind,
+    NoteKind,
+    PhotoState,
+    PlaceSource,
+    ServiceKind,
+    Source,
+    Status,
+    Visibility,
+)
+
+_OPEN = ", ".join(f"'{status}'" for status in OPEN_STATUSES)
+
+
+class Service(Base):
+    """A kind of problem the city takes reports of: an entry of the catalogue."""
+
+    __tablename__ = "services"
+    __table_args__ = (
+        sa.UniqueConstraint("jurisdiction_id", "code"),
+        one_of("kind", ServiceKind, "kind"),
+        sa.CheckConstraint("public_precision IN ('exact', 'block')", name="public_precision"),
+        sa.CheckConstraint("moderation IN ('none', 'before_publication')", name="moderation"),
+    )
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    jurisdiction_id: Mapped[int] = mapped_column(
+        sa.SmallInteger, sa.ForeignKey("jurisdictions.id", ondelete="CASCADE")
+    )
+    code: Mapped[str]
+    group: Mapped[str] = mapped_column(comment="Code of the group it is listed under")
+    group_names: Mapped[dict[str, Any]] = mapped_column(comment="locale → name of the group")
+    names: Mapped[dict[str, Any]] = mapped_column(comment="locale → name")
+    descriptions: Mapped[dict[str, Any]] = mapped_column(comment="locale → one sentence")
+    keywords: Mapped[dict[str, Any]] = mapped_column(comment="locale → list of words")
+    kind: Mapped[str] = mapped_column(server_default=sa.text("'realtime'"))
+    position: Mapped[int] = mapped_column(comment="Order in the catalogue")
+    attributes: Mapped[list[Any]] = mapped_column(
+        server_default=sa.text("'[]'::jsonb"),
+        comment="Service definition: code, datatype, required, order, descriptions, values",
+    )
+    family: Mapped[str] = mapped_column(comment="Services that can be duplicates of one another")
+    duplicate_radius_m: Mapped[float]
+    duplicate_days: Mapped[float]
+    service_level: Mapped[dict[str, Any]] = mapped_column(
+        server_default=sa.text("'{}'::jsonb"), comment="See reports.service_levels"
+    )
+    reopen_days: Mapped[int] = mapped_column(
+        sa.SmallInteger, comment="How long the reporter may say that it is not fixed"
+    )
+    close_after_days: Mapped[int] = mapped_column(
+        sa.SmallInteger, comment="Resolved becomes closed by itself after so many days"
+    )
+    public_precision: Mapped[str] = mapped_column(server_default=sa.text("'exact'"))
+    moderation: Mapped[str] = mapped_column(server_default=sa.text("'none'"))
+    emergency: Mapped[dict[str, Any] | None] = mapped_column(
+        comment="A number to call instead: {phone, text: locale → words}; cannot be filed"
+    )
+    is_active: Mapped[bool] = mapped_column(server_default=sa.true())
+
+
+class ServiceRequest(Base):
+    """A report: one problem, at one place, told by one person."""
+
+    __tablename__ = "service_requests"
+    __table_args__ = (
+        sa.UniqueConstraint("jurisdiction_id", "number"),
+        one_of("status", Status, "status"),
+        one_of("source", Source, "source"),
+        one_of("place_source", PlaceSource, "place_source"),
+        one_of("visibility", Visibility, "visibility"),
+        sa.CheckConstraint("(lat IS NULL) = (lon IS NULL)", name="whole_position"),
+        sa.CheckConstraint(
+            "(status = 'duplicate') = (parent_id IS NOT NULL)", name="duplicate_has_parent"
+        ),
+        # Candidates of the duplicate search and every map query.
+        sa.Index(
+            "ix_service_requests_open_cell",
+            "jurisdiction_id",
+            "cell",
+            postgresql_where=sa.text(f"status IN ({_OPEN}) AND cell IS NOT NULL"),
+        ),
+        sa.Index("ix_service_requests_cell", "jurisdiction_id", "cell"),
+        sa.Index("ix_service_requests_requested_at", "jurisdiction_id", "requested_at", "id"),
+        sa.Index("ix_service_requests_updated_at", "jurisdiction_id", "updated_at", "id"),
+        sa.Index("ix_service_requests_service", "service_id", "requested_at"),
+        # The queue of a team: oldest due first.
+        sa.Index(
+            "ix_service_requests_queue",
+            "team_id",
+            "due_at",
+            "id",
+            postgresql_where=sa.text(f"status IN ({_OPEN})"),
+        ),
+        sa.Index(
+            "ix_service_requests_resolved",
+            "resolved_at",
+            postgresql_where=sa.text("status = 'resolved'"),
+        ),
+        sa.Index(
+            "ix_service_requests_parent_id",
+            "parent_id",
+            postgresql_where=sa.text("parent_id IS NOT NULL"),
+        ),
+        sa.Index("ix_service_requests_search", "search", postgresql_using="gin"),
+        sa.Index("ix_service_requests_areas", "areas", postgresql_using="gin"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    jurisdiction_id: Mapped[int] = mapped_column(sa.SmallInteger)
+    number: Mapped[int] = mapped_column(
+        sa.BigInteger, comment="What people call it; from the jurisdiction's own sequence"
+    )
+    service_id: Mapped[int] = mapped_column(sa.ForeignKey("services.id"))
+    source: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default=sa.text("'received'"))
+    priority: Mapped[int] = mapped_column(
+        sa.SmallInteger, server_default=sa.text("0"), comment="Higher is more urgent; 0 is normal"
+    )
+    visibility: Mapped[str] = mapped_column(server_default=sa.text("'public'"))
+    display: Mapped[str] = mapped_column(server_default=sa.text("'anonymous'"))
+    description: Mapped[str] = mapped_column(server_default=sa.text("''"))
+    attributes: Mapped[dict[str, Any]] = mapped_column(server_default=sa.text("'{}'::jsonb"))
+    locale: Mapped[str | None] = mapped_column(comment="Language it was written in, if known")
+
+    lat: Mapped[float | None]
+    lon: Mapped[float | None]
+    cell: Mapped[int | None] = mapped_column(sa.BigInteger, comment="H3 cell of resolution 15")
+    accuracy_m: Mapped[float | None] = mapped_column(comment="Of the phone's position, 68 %")
+    place_source: Mapped[str]
+    address_given: Mapped[str | None] = mapped_column(comment="As the reporter wrote it")
+    address: Mapped[str | None] = mapped_column(comment="As the gazetteer writes it")
+    areas: Mapped[list[int] | None] = mapped_column(
+        postgresql.ARRAY(sa.Integer()), comment="Ids of areas that contain the position"
+    )
+    asset_id: Mapped[UUID | None]
+
+    team_id: Mapped[int | None] = mapped_column(sa.ForeignKey("teams.id"))
+    assignee_id: Mapped[UUID | None]
+    routed_by: Mapped[str | None] = mapped_column(comment="rule or person; a person is final")
+    routing: Mapped[dict[str, Any] | None] = mapped_column(comment="Explanation now in force")
+
+    parent_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("service_requests.id"))
+    duplicate: Mapped[dict[str, Any] | None] = mapped_column(
+        comment="Why it was joined, or what it may repeat: score, reasons, candidates"
+    )
+    same_as: Mapped[UUID | None] = mapped_column(comment="The citizen said: the same as that one")
+    not_same_as: Mapped[list[UUID] | None] = mapped_column(
+        postgresql.ARRAY(sa.Uuid()), comment="The citizen said: not the same as those"
+    )
+
+    occurred_at: Mapped[datetime | None]
+    requested_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    located_at: Mapped[datetime | None]
+    triaged_at: Mapped[datetime | None]
+    due_at: Mapped[datetime | None]
+    held_since: Mapped[datetime | None] = mapped_column(comment="The clock stands still since")
+    resolved_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+
+    submitted_by: Mapped[UUID | None] = mapped_column(
+        comment="The signed-in person who sent it; staff for a call taken"
+    )
+    token_version: Mapped[int] = mapped_column(sa.SmallInteger, server_default=sa.text("1"))
+    content_hash: Mapped[bytes] = mapped_column(comment="SHA-256 of what was sent, for retries")
+    caller_hash: Mapped[bytes] = mapped_column(
+        comment="HMAC of who sent it, to give the tracking link again only to them"
+    )
+    version: Mapped[int] = mapped_column(
+        server_default=sa.text("1"), comment="Moves with every change; the ETag"
+    )
+    search: Mapped[Any | None] = mapped_column(
+        postgresql.TSVECTOR, comment="Number, words and address, folded; null until located"
+    )
+
+
+class HistoryEntry(Base):
+    """One thing that happened to a request. Appended, never edited; holds ids, never words."""
+
+    __tablename__ = "history"
+    __table_args__ = (
+        one_of("kind", HistoryKind, "kind"),
+        one_of("actor_kind", ActorKind, "actor_kind"),
+        sa.Index("ix_history_report_id", "report_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    report_id: Mapped[UUID] = mapped_column(sa.ForeignKey("service_requests.id"))
+    at: Mapped[datetime]
+    kind: Mapped[str]
+    from_status: Mapped[str | None]
+    to_status: Mapped[str | None]
+    actor_kind: Mapped[str]
+    actor_id: Mapped[UUID | None]
+    data: Mapped[dict[str, Any]] = mapped_column(
+        server_default=sa.text("'{}'::jsonb"),
+        comment="Codes, ids and numbers that explain it, and what to put back on undo",
+    )
+
+
+class Note(Base):
+    """Words about a request. Outside the history, so that a person can be erased."""
+
+    __tablename__ = "notes"
+    __table_args__ = (
+        one_of("kind", NoteKind, "kind"),
+        sa.Index("ix_notes_report_id", "report_id", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    report_id: Mapped[UUID] = mapped_column(sa.ForeignKey("service_requests.id"))
+    history_id: Mapped[int | None] = mapped_column(sa.ForeignKey("history.id"), index=True)
+    kind: Mapped[str]
+    author_kind: Mapped[str]
+    author_id: Mapped[UUID | None]
+    body: Mapped[str]
+    created_at: Mapped[datetime]
+    redacted_at: Mapped[datetime | None]
+
+
+class Follower(Base):
+    """Somebody who is told about a request: its reporter, and those who said "me too"."""
+
+    __tablename__ = "followers"
+    __table_args__ = (
+        sa.CheckConstraint(
+            "email IS NOT NULL OR phone IS NOT NULL OR person_id IS NOT NULL OR is_reporter",
+            name="reachable",
+        ),
+        sa.Index("ix_followers_report_id", "report_id"),
+        sa.Index(
+            "uq_followers_email",
+            "report_id",
+            "email",
+            unique=True,
+            postgresql_where=sa.text("email IS NOT NULL"),
+        ),
+        sa.Index(
+            "uq_followers_phone",
+            "report_id",
+            "phone",
+            unique=True,
+            postgresql_where=sa.text("phone IS NOT NULL AND email IS NULL"),
+        ),
+        sa.Index("ix_followers_email", "email", postgresql_where=sa.text("email IS NOT NULL")),
+        sa.Index("ix_followers_phone", "phone", postgresql_where=sa.text("phone IS NOT NULL")),
+        sa.Index(
+            "ix_followers_person", "person_id", postgresql_where=sa.text("person_id IS NOT NULL")
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    report_id: Mapped[UUID] = mapped_column(sa.ForeignKey("service_requests.id"))
+    is_reporter: Mapped[bool]
+    person_id: Mapped[UUID | None] = mapped_column(comment="A signed-in citizen")
+    name: Mapped[str | None]
+    email: Mapped[str | None] = mapped_column(comment="Lower case")
+    phone: Mapped[str | None] = mapped_column(comment="E.164")
+    locale: Mapped[str]
+    confirmed_at: Mapped[datetime | None] = mapped_column(
+        comment="null: a follower is told only after confirming; reporters are told at once"
+    )
+    left_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    token_version: Mapped[int] = mapped_column(sa.SmallInteger, server_default=sa.text("1"))
+
+
+class Photo(Base):
+    """A photo of a request: staged by intake, decoded, cleaned and stored by the pipeline."""
+
+    __tablename__ = "photos"
+    __table_args__ = (
+        one_of("state", PhotoState, "state"),
+        sa.Index("ix_photos_report_id", "report_id"),
+        sa.Index("ix_photos_staged", "created_at", postgresql_where=sa.text("state = 'staged'")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    report_id: Mapped[UUID] = mapped_column(sa.ForeignKey("service_requests.id"))
+    state: Mapped[str] = mapped_column(server_default=sa.text("'staged'"))
+    added_by: Mapped[str] = mapped_column(comment="reporter or staff: an ActorKind")
+    is_public: Mapped[bool] = mapped_column(server_default=sa.true())
+    staged_key: Mapped[str | None] = mapped_column(comment="Where the bytes as sent wait")
+    media_type: Mapped[str] = mapped_column(comment="By its header as sent, then as stored")
+    size_bytes: Mapped[int]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    gps_lat: Mapped[float | None] = mapped_column(comment="From EXIF; proposes, never decides")
+    gps_lon: Mapped[float | None]
+    dropped_because: Mapped[str | None]
+    created_at: Mapped[datetime]
+    processed_at: Mapped[datetime | None]
+
+
+class PairVerdict(Base):
+    """What a person said of two requests: the same problem, or not. Labels to learn from."""
+
+    __tablename__ = "pair_verdicts"
+    __table_args__ = (sa.UniqueConstraint("report_id", "other_id"),)
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    report_id: Mapped[UUID] = mapped_column(sa.ForeignKey("service_requests.id"))
+    other_id: Mapped[UUID] = mapped_column(sa.ForeignKey("service_requests.id"))
+    is_same: Mapped[bool]
+    said_by: Mapped[str] = mapped_column(comment="An ActorKind")
+    actor_id: Mapped[UUID | None]
+    said_at: Mapped[datetime]
+
+
+class RoutingRule(Base):
+    """One line of a jurisdiction's routing rules: first match wins."""
+
+    __tablename__ = "routing_rules"
+    __table_args__ = (sa.UniqueConstraint("jurisdiction_id", "position"),)
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    jurisdiction_id: Mapped[int] = mapped_column(
+        sa.SmallInteger, sa.ForeignKey("jurisdictions.id", ondelete="CASCADE")
+    )
+    position: Mapped[int] = mapped_column(comment="Order; the line of the rule file")
+    text: Mapped[str] = mapped_column(comment="As a person wrote it")
+    rule: Mapped[dict[str, Any]] = mapped_column(comment="Parsed: conditions and actions")

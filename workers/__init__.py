@@ -1,0 +1,1 @@
+"""The Celery entry point: pipeline, relay, sweeper, schedule."""
