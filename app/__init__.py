@@ -25,6 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """A Riverain application with these settings; by default those of the environment."""
     settings = settings or Settings.load()
     logging.configure(settings.log_level)
+    redis_url = settings.redis_url or embedded.redis_url(settings.data_dir)
 
     app = Flask(__name__, static_folder=None)
     app.extensions["settings"] = settings
@@ -32,7 +33,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         SECRET_KEY=settings.secret_key,
         SQLALCHEMY_DATABASE_URI=settings.database_url or embedded.database_url(settings.data_dir),
         SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
-        REDIS_URL=settings.redis_url or embedded.redis_url(settings.data_dir),
+        REDIS_URL=redis_url,
+        BROKER_URL=embedded.broker_url(redis_url),
         MAX_CONTENT_LENGTH=56 * 1024 * 1024,
         MAX_FORM_MEMORY_SIZE=1024 * 1024,
         MAX_FORM_PARTS=1000,

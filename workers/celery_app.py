@@ -29,7 +29,7 @@ def celery_of(app: Flask) -> Celery:
 
     celery = Celery("riverain", task_cls=ContextTask)
     celery.conf.update(
-        broker_url=app.config["REDIS_URL"],
+        broker_url=app.config["BROKER_URL"],
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
