@@ -38,8 +38,9 @@ class Base(DeclarativeBase):
             datetime: sa.DateTime(timezone=True),
             UUID: sa.Uuid(as_uuid=True),
             str: sa.Text(),
-            dict[str, Any]: postgresql.JSONB(),
-            list[Any]: postgresql.JSONB(),
+            # None is SQL's NULL; the default would store the JSON word null, which IS NOT NULL.
+            dict[str, Any]: postgresql.JSONB(none_as_null=True),
+            list[Any]: postgresql.JSONB(none_as_null=True),
             list[str]: postgresql.ARRAY(sa.Text()),
         },
     )

@@ -26,7 +26,7 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -194,7 +194,6 @@ class Rule:
             ],
             "team": self.team,
             "priority": self.priority,
-            "service_level": None if self.due is None else self.due.as_service_level(),
             "due": (
                 None
                 if self.due is None
@@ -314,7 +313,7 @@ def check(rules: Sequence[Rule], names: Vocabulary) -> list[RuleFault]:
         if rule.team not in names.teams:
             faults.append(_fault(rule.team_place, rule.team, "there is no team of this code"))
         for condition in rule.conditions:
-            faults.extend(_CHECKS[condition.subject](condition, rule, names))
+            faults.extend(_check_condition(condition, rule, names))
     return sorted(faults, key=lambda fault: (fault.line, fault.column))
 
 
@@ -329,28 +328,28 @@ def _unknown(condition: Condition, known: Collection[str], reason: str) -> list[
     return [_fault(place, word, reason) for word, place in condition.words() if word not in known]
 
 
-def _check_service(condition: Condition, rule: Rule, names: Vocabulary) -> list[RuleFault]:
-    return _unknown(condition, names.services, "there is no service of this code")
+def _check_condition(condition: Condition, rule: Rule, names: Vocabulary) -> list[RuleFault]:
+    match condition.subject:
+        case Subject.SERVICE:
+            return _unknown(condition, names.services, "there is no service of this code")
+        case Subject.GROUP:
+            return _unknown(condition, names.groups, "there is no group of services of this code")
+        case Subject.SOURCE:
+            known = ", ".join(sorted(names.sources))
+            return _unknown(condition, names.sources, f"there is no such source; use {known}")
+        case Subject.WORDS:
+            return [
+                _fault(place, '""', "there is no word between the quotes")
+                for word, place in condition.words()
+                if not word.strip()
+            ]
+        case Subject.AREA:
+            return _check_area(condition, names)
+        case Subject.ATTRIBUTE:
+            return _check_attribute(condition, rule, names)
 
 
-def _check_group(condition: Condition, rule: Rule, names: Vocabulary) -> list[RuleFault]:
-    return _unknown(condition, names.groups, "there is no group of services of this code")
-
-
-def _check_source(condition: Condition, rule: Rule, names: Vocabulary) -> list[RuleFault]:
-    known = ", ".join(sorted(names.sources))
-    return _unknown(condition, names.sources, f"there is no such source; there are {known}")
-
-
-def _check_words(condition: Condition, rule: Rule, names: Vocabulary) -> list[RuleFault]:
-    return [
-        _fault(place, '""', "there is no word between the quotes")
-        for word, place in condition.words()
-        if not word.strip()
-    ]
-
-
-def _check_area(condition: Condition, rule: Rule, names: Vocabulary) -> list[RuleFault]:
+def _check_area(condition: Condition, names: Vocabulary) -> list[RuleFault]:
     if condition.key not in names.areas:
         known = ", ".join(sorted(names.areas)) or "none"
         reason = f"there is no layer of areas of this code; there are: {known}"
@@ -398,16 +397,6 @@ def _services_of(rule: Rule, names: Vocabulary) -> list[str]:
         for value in condition.values
     ]
     return [code for code in named if code in names.services] if named else list(names.services)
-
-
-_CHECKS: Mapping[Subject, Callable[[Condition, Rule, Vocabulary], list[RuleFault]]] = {
-    Subject.SERVICE: _check_service,
-    Subject.GROUP: _check_group,
-    Subject.AREA: _check_area,
-    Subject.ATTRIBUTE: _check_attribute,
-    Subject.WORDS: _check_words,
-    Subject.SOURCE: _check_source,
-}
 
 
 # Text
@@ -488,7 +477,7 @@ class _Reader:
 
     def read(self, tree: lark.Tree[lark.Token]) -> Rule:
         if tree.data == OTHERWISE:
-            code, conditions = OTHERWISE, ()
+            code, conditions = OTHERWISE, tuple[Condition, ...]()
         else:
             code = str(tree.children[0])
             conditions = tuple(self._condition(_tree(child)) for child in tree.children[1:-1])
