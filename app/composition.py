@@ -1,0 +1,67 @@
+"""Puts the packages together; `app.create_app` is its only caller.
+
+`compose` reads from top to bottom: settings, logs, database, API, features, pages, commands.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask
+from flask_migrate import Migrate
+
+from app import access_log, embedded, health, metrics
+from app.commands import register_commands
+from app.config import Settings
+from app.features import register_features
+from core import api, logging
+from core.db import db
+
+#: Where the migrations stand, wherever the process was started.
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+def compose(settings: Settings | None = None) -> Flask:
+    """A Riverain application with these settings; by default those of the environment."""
+    settings = settings or Settings.load()
+    logging.configure(settings.log_level)
+    redis_url = settings.redis_url or embedded.redis_url(settings.data_dir)
+
+    app = Flask(__name__, static_folder=None)
+    app.extensions["settings"] = settings
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        SQLALCHEMY_DATABASE_URI=settings.database_url or embedded.database_url(settings.data_dir),
+        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
+        REDIS_URL=redis_url,
+        BROKER_URL=embedded.broker_url(redis_url),
+        MAX_CONTENT_LENGTH=56 * 1024 * 1024,
+        MAX_FORM_MEMORY_SIZE=1024 * 1024,
+        MAX_FORM_PARTS=1000,
+    )
+
+    db.init_app(app)
+    Migrate(app, db, directory=str(MIGRATIONS))
+    json_api = api.install(app)
+    access_log.install(app)
+    metrics.install(app)
+    health.install(app)
+    register_features(app, json_api)
+    register_commands(app)
+    return app
+
+
+def _engine_options(settings: Settings) -> dict[str, object]:
+    """A connection for every thread and one to spare; dead ones are found before use."""
+    return {
+        "pool_size": settings.web_threads,
+        "max_overflow": 2,
+        "pool_timeout": 5,
+        "pool_pre_ping": False,
+        "connect_args": {
+            "connect_timeout": 5,
+            "application_name": "riverain",
+            "options": "-c timezone=utc -c lock_timeout=15s -c statement_timeout=60s"
+            " -c idle_in_transaction_session_timeout=120s",
+        },
+    }
