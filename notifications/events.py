@@ -7,3 +7,6 @@ from core.outbox import declare
 DELIVERY_QUEUED = declare(
     "delivery.queued", "Messages wait to be sent. Data: delivery_ids, at most 100."
 )
+WEBHOOK_PINGED = declare(
+    "webhook.pinged", "Somebody tries whether an endpoint hears us. Subject: the endpoint."
+)

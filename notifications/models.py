@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,35 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Base, one_of
 from core.ids import new_id
-
-
-class Channel(enum.StrEnum):
-    """The ways of reaching somebody."""
-
-    EMAIL = "email"
-    SMS = "sms"
-    PUSH = "push"
-    WEBHOOK = "webhook"
-
-
-class DeliveryState(enum.StrEnum):
-    """Where one message to one recipient stands."""
-
-    PENDING = "pending"
-    SENDING = "sending"
-    SENT = "sent"
-    GONE = "gone"
-    DEAD = "dead"
-
-
-class RecipientKind(enum.StrEnum):
-    """Whose `recipient_id` a delivery carries."""
-
-    FOLLOWER = "follower"
-    TEAM = "team"
-    PERSON = "person"
-    WEBHOOK = "webhook"
-    CHALLENGE = "challenge"
+from notifications.vocabulary import Channel, DeliveryState, RecipientKind
 
 
 class Delivery(Base):

@@ -1,0 +1,71 @@
+"""The words of telling: channels, states of a delivery, kinds of recipient. Pure."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Channel(enum.StrEnum):
+    """The ways of reaching somebody."""
+
+    EMAIL = "email"
+    SMS = "sms"
+    PUSH = "push"
+    WEBHOOK = "webhook"
+
+
+class DeliveryState(enum.StrEnum):
+    """Where one message to one recipient stands."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    #: The recipient cannot be reached any more, or asked not to be.
+    GONE = "gone"
+    #: Tried in vain, or our fault: an operator may send it again.
+    DEAD = "dead"
+
+
+class RecipientKind(enum.StrEnum):
+    """Whose `recipient_id` a delivery carries."""
+
+    FOLLOWER = "follower"
+    TEAM = "team"
+    PERSON = "person"
+    WEBHOOK = "webhook"
+    CHALLENGE = "challenge"
+    #: A push subscription: one follower may have several browsers.
+    BROWSER = "browser"
+
+
+class Occasion(enum.StrEnum):
+    """What a message to a person is about; the templates bear these names."""
+
+    RECEIVED = "received"
+    MERGED = "merged"
+    SEPARATED = "separated"
+    ASSIGNED = "assigned"
+    RESOLVED = "resolved"
+    REJECTED = "rejected"
+    REOPENED = "reopened"
+    QUESTION = "question"
+    NOTE = "note"
+    PHOTO_DROPPED = "photo_dropped"
+    CONFIRM = "confirm"
+    SIGN_IN = "sign_in"
+    DIGEST = "digest"
+
+
+class Role(enum.StrEnum):
+    """What a recipient is to the report a message is about."""
+
+    REPORTER = "reporter"
+    FOLLOWER = "follower"
+
+
+class Fault(enum.StrEnum):
+    """Whose fault it is that a message did not go out, and so what to do about it."""
+
+    TRY_AGAIN = "try_again"
+    GIVE_UP_ON_RECIPIENT = "give_up_on_recipient"
+    OUR_BUG = "our_bug"
