@@ -1,0 +1,47 @@
+"""Addresses of the pages that messages link to: one place for those who write and who serve them.
+
+A link that lets its holder do something ends in a token of `core.tokens`; it is rendered when it
+is needed and kept nowhere. `lang` opens the page in the reader's language, whatever the browser
+asks for. The paths themselves are routed in `web`.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+from uuid import UUID
+
+
+def track_url(base: str, report_id: UUID, token: str, lang: str | None = None) -> str:
+    """The reporter's own page of a report. Token: `Purpose.TRACK`, the report's version."""
+    return _url(base, lang, "r", report_id, token)
+
+
+def confirm_url(base: str, follower_id: UUID, token: str, lang: str | None = None) -> str:
+    """Where somebody says that an address is theirs. Token: `Purpose.CONFIRM`, the follower's."""
+    return _url(base, lang, "confirm", follower_id, token)
+
+
+def leave_url(base: str, follower_id: UUID, token: str, lang: str | None = None) -> str:
+    """Where somebody stops being told, by a button or by RFC 8058. Token: `Purpose.LEAVE`."""
+    return _url(base, lang, "leave", follower_id, token)
+
+
+def sign_in_url(base: str, challenge_id: UUID, token: str, lang: str | None = None) -> str:
+    """Where a mailed sign-in link is used up. Token: `Purpose.SIGN_IN`, the challenge's."""
+    return _url(base, lang, "sign-in", challenge_id, token)
+
+
+def report_url(base: str, jurisdiction_code: str, number: int, lang: str | None = None) -> str:
+    """The public page of a report, by the number that people know."""
+    return _url(base, lang, "report", jurisdiction_code, number)
+
+
+def photo_url(base: str, photo_id: UUID, size: str = "full", token: str | None = None) -> str:
+    """A cleaned photo, `full` or `thumb`; the tracking token opens one that is not public."""
+    url = _url(base, None, "media", photo_id, f"{size}.jpg")
+    return f"{url}?token={quote(token, safe='')}" if token else url
+
+
+def _url(base: str, lang: str | None, *parts: object) -> str:
+    path = "/".join(quote(str(part), safe="") for part in parts)
+    return f"{base}/{path}" + (f"?lang={quote(lang, safe='')}" if lang else "")
