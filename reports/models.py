@@ -297,7 +297,9 @@ class Photo(Base):
     state: Mapped[str] = mapped_column(server_default=sa.text("'staged'"))
     added_by: Mapped[str] = mapped_column(comment="reporter or staff: an ActorKind")
     is_public: Mapped[bool] = mapped_column(server_default=sa.true())
-    staged_key: Mapped[str | None] = mapped_column(comment="Where the bytes as sent wait")
+    storage_name: Mapped[str | None] = mapped_column(
+        unique=True, comment="Random; names its files in the storage: reports.media"
+    )
     media_type: Mapped[str] = mapped_column(comment="By its header as sent, then as stored")
     size_bytes: Mapped[int]
     width: Mapped[int | None]

@@ -66,7 +66,8 @@ def upgrade() -> None:
             "channel IN ('email', 'sms', 'push', 'webhook')", name=op.f("ck_deliveries_channel")
         ),
         sa.CheckConstraint(
-            "recipient_kind IN ('follower', 'team', 'person', 'webhook', 'challenge')",
+            "recipient_kind IN ('follower', 'team', 'person', 'webhook', 'challenge', "
+            "'browser')",
             name=op.f("ck_deliveries_recipient_kind"),
         ),
         sa.CheckConstraint(
@@ -999,7 +1000,12 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), server_default=sa.text("'staged'"), nullable=False),
         sa.Column("added_by", sa.Text(), nullable=False, comment="reporter or staff: an ActorKind"),
         sa.Column("is_public", sa.Boolean(), server_default=sa.text("true"), nullable=False),
-        sa.Column("staged_key", sa.Text(), nullable=True, comment="Where the bytes as sent wait"),
+        sa.Column(
+            "storage_name",
+            sa.Text(),
+            nullable=True,
+            comment="Random; names its files in the storage: reports.media",
+        ),
         sa.Column(
             "media_type", sa.Text(), nullable=False, comment="By its header as sent, then as stored"
         ),
@@ -1018,6 +1024,7 @@ def upgrade() -> None:
             ["report_id"], ["service_requests.id"], name=op.f("fk_photos_report_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_photos")),
+        sa.UniqueConstraint("storage_name", name=op.f("uq_photos_storage_name")),
     )
     op.create_index("ix_photos_report_id", "photos", ["report_id"], unique=False)
     op.create_index(

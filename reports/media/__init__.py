@@ -1,0 +1,78 @@
+"""Photos of a report, from the bytes a phone sends to what everybody may see.
+
+1. In the request, before the transaction: `check_photos(streams)` looks at count, size, header and
+   dimensions without decoding; `stage(storage, checked)` keeps the bytes as sent, in private.
+2. In the request's transaction: `insert_staged(session, report_id, staged, by=…,
+   jurisdiction_id=…, now=…)` inserts the rows and emits `photo.staged` for each.
+3. In a task, on `photo.staged`, three steps so that no transaction is open while pixels are
+   decoded or a storage is called:
+
+       with transaction() as session:
+           waiting = media.waiting(session, photo_ids)
+       outcomes = [media.clean(storage, photo) for photo in waiting]
+       with transaction() as session:
+           media.record(session, outcomes, now=now)      # ready or dropped, once
+       media.discard(storage, outcomes)                  # the bytes as sent
+
+   Each step may run twice, and the process may die between any two.
+4. Once a day, staged bytes that no row waits for go, in three steps for the same reason:
+
+       names = media.stale(storage, now=now)
+       with transaction() as session:
+           lost = media.orphans(session, names)
+       media.forget(storage, lost)
+
+`storage` is `reports.storage.open_storage(settings.storage_url, settings.data_dir)`, which the
+application keeps in `app.extensions["storage"]`.
+"""
+
+from reports.media.checking import (
+    MAX_BYTES,
+    MAX_PHOTOS,
+    MAX_PIXELS,
+    BinaryStream,
+    CheckedPhoto,
+    TooLargeError,
+    check_photos,
+)
+from reports.media.cleaning import (
+    CleanedPhoto,
+    DroppedPhoto,
+    Outcome,
+    WaitingPhoto,
+    clean,
+    discard,
+    record,
+    waiting,
+)
+from reports.media.showing import ShownPhoto, Size, find_shown, photo_document, photos_of
+from reports.media.staging import StagedPhoto, forget, insert_staged, orphans, stage, stale
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PHOTOS",
+    "MAX_PIXELS",
+    "BinaryStream",
+    "CheckedPhoto",
+    "CleanedPhoto",
+    "DroppedPhoto",
+    "Outcome",
+    "ShownPhoto",
+    "Size",
+    "StagedPhoto",
+    "TooLargeError",
+    "WaitingPhoto",
+    "check_photos",
+    "clean",
+    "discard",
+    "find_shown",
+    "forget",
+    "insert_staged",
+    "orphans",
+    "photo_document",
+    "photos_of",
+    "record",
+    "stage",
+    "stale",
+    "waiting",
+]
