@@ -242,7 +242,7 @@ def tidy(data_dir: Path) -> None:
 
 
 def wait_for_database(data_dir: Path, *, timeout_s: float = START_TIMEOUT_S) -> None:
-    """Wait until the embedded PostgreSQL answers, then make the role and the database if missing.
+    """Wait until the embedded PostgreSQL answers, then see that it has our role and database.
 
     Raises:
         EmbeddedError: it does not answer in time.
@@ -252,8 +252,13 @@ def wait_for_database(data_dir: Path, *, timeout_s: float = START_TIMEOUT_S) -> 
         if time.monotonic() > deadline:
             raise EmbeddedError(f"PostgreSQL did not start within {timeout_s:.0f} seconds.")
         time.sleep(0.05)
+    ensure_role_and_database(data_dir)
+
+
+def ensure_role_and_database(data_dir: Path) -> None:
+    """Make our role and the database where they are missing."""
     with connect(data_dir) as connection:
-        if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (ROLE,)).fetchone():
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ROLE,)).fetchone():
             connection.execute(
                 sql.SQL("CREATE ROLE {} LOGIN CREATEDB").format(sql.Identifier(ROLE))
             )
@@ -264,7 +269,7 @@ def create_database(
     connection: psycopg.Connection[tuple[object, ...]], name: str, *, template: str = "template0"
 ) -> None:
     """Make a database of our role, a copy of `template`, unless it is there already."""
-    if connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone():
+    if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
         return
     connection.execute(
         sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
