@@ -147,21 +147,20 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 def quiet_of(channel: Channel, policy: Mapping[str, object]) -> Quiet | None:
     """The quiet hours of a channel under a jurisdiction's policy.
 
-    The policy's `quiet_hours` maps a channel to `["21:00", "08:00"]`, or to null for none.
+    The policy's `quiet_hours` is `{from: "21:00", to: "08:00"}`, or null for none.
 
     Raises:
         ValueError: the policy names hours that are no clock times.
     """
-    chosen = policy.get("quiet_hours")
-    if not isinstance(chosen, Mapping) or channel not in chosen:
-        return QUIET_BY_DEFAULT.get(channel)
-    hours = chosen[channel]
+    usual = QUIET_BY_DEFAULT.get(channel)
+    if usual is None or "quiet_hours" not in policy:
+        return usual
+    hours = policy["quiet_hours"]
     if hours is None:
         return None
-    if not isinstance(hours, list | tuple) or len(hours) != 2:
-        raise ValueError(f"quiet hours of {channel} must be two clock times")
-    start, end = (_clock(text) for text in hours)
-    return Quiet(start, end)
+    if not isinstance(hours, Mapping):
+        raise ValueError("quiet hours are two clock times, from and to")
+    return Quiet(_clock(hours.get("from")), _clock(hours.get("to")))
 
 
 def next_allowed(at: datetime, zone: tzinfo, quiet: Quiet | None) -> datetime:
@@ -210,6 +209,28 @@ def enhanced_code(reply: str) -> str | None:
     """The enhanced status code of an SMTP reply (RFC 3463), as in `5.1.1`."""
     found = _ENHANCED.search(reply[:80])
     return found.group(0) if found else None
+
+
+#: What a message says can be undone while it waits through the night. Those it then no longer
+#: holds for, by the status it takes for granted, are not sent late.
+_HOLDS_WHILE: Mapping[Occasion, frozenset[str]] = MappingProxyType(
+    {
+        Occasion.RESOLVED: frozenset({"resolved", "closed"}),
+        Occasion.REJECTED: frozenset({"rejected"}),
+        Occasion.REOPENED: frozenset(
+            {"received", "triaged", "assigned", "in_progress", "on_hold", "reopened"}
+        ),
+    }
+)
+
+#: A younger message is told even if the next one contradicts it: people were there to see both.
+LATE = timedelta(hours=1)
+
+
+def is_overtaken(occasion: Occasion, status: str, waited: timedelta) -> bool:
+    """Whether a message has waited so long that the report's status has left it behind."""
+    holds = _HOLDS_WHILE.get(occasion)
+    return waited >= LATE and holds is not None and status not in holds
 
 
 def fault_of_smtp(code: int, enhanced: str | None = None) -> Fault:
