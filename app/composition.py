@@ -16,6 +16,7 @@ from app.config import Settings
 from app.features import register_features
 from core import api, logging
 from core.db import db
+from reports.storage import open_storage
 
 #: Where the migrations stand, wherever the process was started.
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
@@ -34,12 +35,15 @@ def compose(settings: Settings | None = None) -> Flask:
         SQLALCHEMY_DATABASE_URI=settings.database_url or embedded.database_url(settings.data_dir),
         SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
         REDIS_URL=redis_url,
+        BASE_URL=settings.base_url,
+        DEFAULT_JURISDICTION=settings.default_jurisdiction,
         BROKER_URL=embedded.broker_url(redis_url),
         MAX_CONTENT_LENGTH=56 * 1024 * 1024,
         MAX_FORM_MEMORY_SIZE=1024 * 1024,
         MAX_FORM_PARTS=1000,
     )
 
+    app.extensions["storage"] = open_storage(settings.storage_url, settings.data_dir)
     db.init_app(app)
     Migrate(app, db, directory=str(MIGRATIONS))
     json_api = api.install(app)
@@ -57,7 +61,7 @@ def _engine_options(settings: Settings) -> dict[str, object]:
         "pool_size": settings.web_threads,
         "max_overflow": 2,
         "pool_timeout": 5,
-        "pool_pre_ping": False,
+        "pool_pre_ping": True,
         "connect_args": {
             "connect_timeout": 5,
             "application_name": "riverain",

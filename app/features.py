@@ -10,12 +10,11 @@ from core.api import Api
 
 def register_features(app: Flask, json_api: Api) -> None:
     """Register every feature's routes with the application."""
-    from reports.views import blueprint as reports_blueprint
-
     from accounts.access import install as install_access
+    from reports.intake_views import blueprint as intake
 
     install_access(app)
-    for blueprint in (reports_blueprint,):
+    for blueprint in (intake,):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
     CORS(
         app,

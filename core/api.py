@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
-from core.errors import DomainError, StaleError
+from core.errors import DomainError, InvalidError, StaleError
 
 log = structlog.get_logger()
 
@@ -60,6 +60,26 @@ class Schema(ma.Schema):
 
     class Meta:
         unknown = ma.RAISE
+
+
+class PayloadError(InvalidError):
+    """The payload does not fit its schema; `errors` says where."""
+
+    def __init__(self, messages: Mapping[Any, Any]) -> None:
+        super().__init__("Some fields are not as they should be; see errors.")
+        self.extra["errors"] = _flat(messages)
+
+
+def load(schema: ma.Schema, data: Any) -> Any:
+    """What `schema` makes of `data`, for payloads that no decorator can read.
+
+    Raises:
+        PayloadError: `data` does not fit.
+    """
+    try:
+        return schema.load(data)
+    except ma.ValidationError as error:
+        raise PayloadError(error.normalized_messages()) from error
 
 
 class JSONProvider(DefaultJSONProvider):
@@ -183,7 +203,7 @@ def _database_away(error: DBAPIError | PoolTimeoutError) -> Response:
 def _defect(error: Exception) -> Response:
     if current_app.testing and current_app.config.get("PROPAGATE_EXCEPTIONS"):
         raise error
-    log.exception("request.failed", error=type(error).__name__)
+    log.error("request.failed", error=type(error).__name__, exc_info=error)
     return problem(
         {
             "type": "urn:riverain:problem:internal",
@@ -194,6 +214,10 @@ def _defect(error: Exception) -> Response:
             "request_id": structlog.contextvars.get_contextvars().get("request_id"),
         }
     )
+
+
+#: Where webargs found a field; no part of the field's name.
+_LOCATIONS = frozenset({"json", "form", "query", "files", "headers", "path", "json_or_form"})
 
 
 def _code(phrase: str) -> str:

@@ -50,7 +50,7 @@ def configure(level: str = "INFO") -> None:
 
 
 def _name_the_logger(
-    logger: logging.Logger | None, _method: str, event: MutableMapping[str, Any]
+    _logger: logging.Logger | None, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     record = event.get("_record")
     if record is not None:

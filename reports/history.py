@@ -41,7 +41,7 @@ class Entry:
 
 
 def append(session: Session, entries: Sequence[Entry], *, now: datetime) -> list[int]:
-    """Append entries with one statement, in the caller's transaction; their ids in the same order."""
+    """Append entries with one statement, in the caller's transaction; their ids in that order."""
     if not entries:
         return []
     result = session.scalars(

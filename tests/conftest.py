@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app import create_app, embedded
 from app.config import Settings
 from core.db import db
+from geo import jurisdictions
 
 TEMPLATE = "riverain_template"
 
@@ -186,9 +187,11 @@ def session(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     # Flask-SQLAlchemy's own session class ignores `bind`, so this one is plain.
     made = sessionmaker(bind=connection, join_transaction_mode="create_savepoint")()
     monkeypatch.setattr(db, "session", OneSession(made))
+    jurisdictions.forget()
     try:
         yield made
     finally:
+        jurisdictions.forget()
         made.close()
         outer.rollback()
         connection.close()

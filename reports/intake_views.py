@@ -1,0 +1,303 @@
+"""Intake over JSON and multipart, and the catalogue that a report chooses from."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from flask import Response, current_app, jsonify, request
+from flask.typing import ResponseReturnValue
+from flask_smorest import Blueprint
+
+from accounts.access import EVERYONE, allow, current_actor
+from core.api import PayloadError, load
+from core.clock import utc_now
+from core.db import reading, transaction
+from core.errors import InvalidError, NotFoundError
+from core.i18n import LANGUAGES, pick
+from core.links import track_url
+from geo import jurisdictions
+from geo.jurisdictions import JurisdictionRef
+from geo.measures import Point
+from reports import media, submission
+from reports.attributes import AttributeDefinition
+from reports.catalogue import Catalogue, ServiceEntry, catalogue_of
+from reports.history import Author
+from reports.intake_schemas import (
+    JurisdictionListOut,
+    ReportIn,
+    ServiceListOut,
+    ServiceOut,
+    ServicesQuery,
+    SubmittedOut,
+)
+from reports.submission import Caller, Draft, Submitted
+from reports.vocabulary import ActorKind
+
+blueprint = Blueprint("intake", __name__, description="What can be reported, and reporting it.")
+
+#: Longest idempotency key; a UUID has 36 characters.
+MAX_KEY = 200
+
+_REPORT_IN = ReportIn()
+_SUBMITTED_OUT = SubmittedOut()
+
+#: Multipart fields whose text is JSON: objects and lists have no other form there.
+_JSON_FIELDS = frozenset({"attributes", "contact", "not_same_as"})
+
+
+@blueprint.route("/reports", methods=["POST"])
+@blueprint.doc(
+    summary="Report a problem",
+    description=(
+        "As JSON, or as multipart with the same fields and up to five photos in `photos`; in "
+        "multipart `attributes`, `contact` and `not_same_as` are JSON texts, or the whole report "
+        "is one JSON part `report`. Sent again under the same `id` or `Idempotency-Key`, it is "
+        "the same report."
+    ),
+    requestBody={
+        "required": True,
+        "content": {
+            "application/json": {"schema": ReportIn},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "report": {"type": "string", "contentMediaType": "application/json"},
+                        "photos": {
+                            "type": "array",
+                            "maxItems": media.MAX_PHOTOS,
+                            "items": {
+                                "type": "string",
+                                "contentMediaType": "application/octet-stream",
+                            },
+                        },
+                    },
+                }
+            },
+        },
+    },
+    parameters=[
+        {
+            "in": "header",
+            "name": "Idempotency-Key",
+            "schema": {"type": "string", "maxLength": MAX_KEY},
+        }
+    ],
+)
+@blueprint.response(201, SubmittedOut, description="Received; the pipeline takes over.")
+@blueprint.alt_response(409, description="The id or key stands for something else.")
+@blueprint.alt_response(415, description="Neither JSON nor multipart.")
+@blueprint.alt_response(422, description="A field is not as it should be.")
+@allow(EVERYONE)
+def submit_report() -> ResponseReturnValue:
+    """Take a report."""
+    draft: Draft = load(_REPORT_IN, _payload())
+    photos = media.check_photos([file.stream for file in request.files.getlist("photos")])
+    caller = Caller(
+        actor=current_actor(),
+        address=request.remote_addr or "",
+        idempotency_key=_idempotency_key(),
+    )
+    storage = current_app.extensions["storage"]
+    staged = media.stage(storage, photos) if photos else []
+    now = utc_now()
+    with transaction() as session:
+        submitted = submission.submit(
+            session,
+            draft,
+            caller,
+            now=now,
+            secret=current_app.config["SECRET_KEY"],
+            default_jurisdiction=current_app.config["DEFAULT_JURISDICTION"],
+            assets=current_app.extensions.get("asset_facts"),
+            content_digests=[photo.digest for photo in photos],
+        )
+        if staged and not submitted.is_replay:
+            media.insert_staged(
+                session,
+                submitted.id,
+                staged,
+                by=Author(ActorKind.REPORTER),
+                jurisdiction_id=submitted.jurisdiction.id,
+                now=now,
+            )
+    return _answer(submitted)
+
+
+@blueprint.route("/services", methods=["GET"])
+@blueprint.arguments(ServicesQuery, location="query")
+@blueprint.response(200, ServiceListOut)
+@allow(EVERYONE)
+def list_services(query: dict[str, Any]) -> ResponseReturnValue:
+    """The catalogue of a city: by code, by position, or the only one there is."""
+    catalogue = _catalogue(query)
+    locale = _locale(query, catalogue.place)
+    items = [_service(entry, catalogue.place, locale) for entry in catalogue.offered()]
+    return _cacheable({"items": items, "next": None}, catalogue.place, locale)
+
+
+@blueprint.route("/services/<code>", methods=["GET"])
+@blueprint.arguments(ServicesQuery, location="query")
+@blueprint.response(200, ServiceOut)
+@allow(EVERYONE)
+def get_service(query: dict[str, Any], code: str) -> ResponseReturnValue:
+    """One service, with the questions it asks."""
+    catalogue = _catalogue(query)
+    entry = catalogue.by_code.get(code)
+    if entry is None or not entry.is_active:
+        raise NotFoundError(f"There is no service {code!r} in {catalogue.place.code}.")
+    locale = _locale(query, catalogue.place)
+    return _cacheable(_service(entry, catalogue.place, locale), catalogue.place, locale)
+
+
+@blueprint.route("/jurisdictions", methods=["GET"])
+@blueprint.response(200, JurisdictionListOut)
+@allow(EVERYONE)
+def list_jurisdictions() -> ResponseReturnValue:
+    """The cities that this installation serves."""
+    with reading() as session:
+        places = jurisdictions.all_of_them(session)
+    items = [
+        {
+            "code": place.code,
+            "name": place.name(_locale({}, place)),
+            "locales": list(place.locales),
+            "time_zone": place.time_zone.key,
+            "bbox": _bbox(place),
+            "contact": dict(place.contact),
+        }
+        for place in places
+    ]
+    return jsonify(items=items, next=None)
+
+
+def _payload() -> Any:
+    """The report as sent, in one form for JSON and multipart."""
+    if request.mimetype != "multipart/form-data":
+        return request.get_json()
+    form = request.form
+    if "report" in form:
+        return _parsed("report", form["report"])
+    payload: dict[str, Any] = {}
+    for name, text in form.items():
+        if text == "":
+            continue
+        payload[name] = _parsed(name, text) if name in _JSON_FIELDS else text
+    return payload
+
+
+def _parsed(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PayloadError({name: ["It must be JSON."]}) from error
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= MAX_KEY:
+        raise InvalidError(
+            f"The Idempotency-Key must have 1 to {MAX_KEY} characters.", field="Idempotency-Key"
+        )
+    return key
+
+
+def _answer(submitted: Submitted) -> Response:
+    token = submitted.tracking_token
+    response = jsonify(
+        id=str(submitted.id),
+        number=submitted.number,
+        jurisdiction=submitted.jurisdiction.code,
+        service_code=submitted.service.code,
+        status=submitted.status.value,
+        visibility=submitted.visibility.value,
+        requested_at=_instant(submitted.requested_at),
+        tracking_token=token,
+        tracking_url=token and track_url(current_app.config["BASE_URL"], submitted.id, token),
+    )
+    response.status_code = 201
+    response.headers["Location"] = f"/api/v1/reports/{submitted.id}"
+    response.headers["Cache-Control"] = "no-store"
+    if submitted.is_replay:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+def _instant(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _catalogue(query: dict[str, Any]) -> Catalogue:
+    lat, lon = query.get("lat"), query.get("lon")
+    if (lat is None) != (lon is None):
+        raise InvalidError(
+            "A position needs both lat and lon.", field="lat" if lat is None else "lon"
+        )
+    with reading() as session:
+        place = jurisdictions.resolve(
+            session,
+            code=query.get("jurisdiction"),
+            point=None if lat is None else Point(lat, lon),
+            default=current_app.config["DEFAULT_JURISDICTION"],
+        )
+        return catalogue_of(session, place.id)
+
+
+def _locale(query: dict[str, Any], place: JurisdictionRef) -> str:
+    """The language asked for, in the query or by the browser, else the city's own."""
+    asked = query.get("locale")
+    if asked:
+        return str(asked).split("-")[0].lower()
+    offered = [place.default_locale, *(each for each in LANGUAGES if each != place.default_locale)]
+    return request.accept_languages.best_match(offered) or place.default_locale
+
+
+def _service(entry: ServiceEntry, place: JurisdictionRef, locale: str) -> dict[str, Any]:
+    def say(texts: Any) -> str:
+        return pick(texts, locale, place.default_locale)
+
+    return {
+        "code": entry.code,
+        "jurisdiction": place.code,
+        "name": say(entry.names),
+        "description": say(entry.descriptions),
+        "group": entry.group,
+        "group_name": say(entry.group_names),
+        "keywords": list(entry.keywords.get(locale, ())),
+        "type": entry.kind.value,
+        "duplicate_radius_m": entry.duplicate_radius_m,
+        "attributes": [_question(each, say) for each in entry.attributes],
+        "emergency": entry.emergency
+        and {"phone": entry.emergency["phone"], "text": say(entry.emergency.get("text", {}))},
+        "is_moderated": entry.moderation != "none",
+    }
+
+
+def _question(definition: AttributeDefinition, say: Any) -> dict[str, Any]:
+    return {
+        "code": definition.code,
+        "datatype": definition.datatype.value,
+        "required": definition.is_required,
+        "order": definition.order,
+        "description": say(definition.descriptions),
+        "values": [{"key": each.key, "name": say(each.names)} for each in definition.values],
+    }
+
+
+def _bbox(place: JurisdictionRef) -> list[float]:
+    box = place.boundary.box
+    return [round(edge, 6) for edge in (box.west, box.south, box.east, box.north)]
+
+
+def _cacheable(document: Any, place: JurisdictionRef, locale: str) -> Response:
+    """The document with an ETag that moves with the city folder."""
+    response = jsonify(document)
+    response.vary.add("Accept-Language")
+    response.headers["Cache-Control"] = "public, max-age=60"
+    response.set_etag(f"{place.code}-{place.version}-{locale}", weak=True)
+    response.make_conditional(request)
+    return response
