@@ -162,7 +162,8 @@ def _as_file(stream: BinaryStream) -> IO[bytes]:
 def heic_dimensions(content: bytes) -> tuple[int, int]:
     """Width and height of a HEIC file: the largest `ispe` of its `meta` box.
 
-    A phone's photo is a grid of tiles, each with a size of its own; the whole is the largest.
+    A phone's photo is a grid of tiles, each with a size of its own; the whole is the largest. What
+    is decoded counts, so a crop (`clap`) is not looked at.
 
     Raises:
         ValueError: there is none (ISO/IEC 14496-12, 4.2; 23008-12, 6.5.3).
