@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from core.links import confirm_url, leave_url, sign_in_url, track_url
 from core.tokens import Purpose, token_for
 
 
@@ -18,7 +19,7 @@ class Links:
 
     def track(self, report_id: UUID, version: int) -> str:
         """The reporter's own page of a report: words, answers, withdrawal."""
-        return self._with_token("track", Purpose.TRACK, report_id, version)
+        return track_url(self.base_url, report_id, self._token(Purpose.TRACK, report_id, version))
 
     def report(self, report_id: UUID) -> str:
         """The public page of a report."""
@@ -26,15 +27,19 @@ class Links:
 
     def leave(self, follower_id: UUID, version: int) -> str:
         """Ends the messages of one follower; a mail program may POST to it (RFC 8058)."""
-        return self._with_token("leave", Purpose.LEAVE, follower_id, version)
+        return leave_url(
+            self.base_url, follower_id, self._token(Purpose.LEAVE, follower_id, version)
+        )
 
     def confirm(self, follower_id: UUID, version: int) -> str:
         """Where a follower says that the address is their own."""
-        return self._with_token("confirm", Purpose.CONFIRM, follower_id, version)
+        token = self._token(Purpose.CONFIRM, follower_id, version)
+        return confirm_url(self.base_url, follower_id, token)
 
     def sign_in(self, challenge_id: UUID) -> str:
         """Opens a session, once."""
-        return self._with_token("sign-in", Purpose.SIGN_IN, challenge_id, 1)
+        token = self._token(Purpose.SIGN_IN, challenge_id, 1)
+        return sign_in_url(self.base_url, challenge_id, token)
 
     def queue(self, team_code: str) -> str:
         """A team's queue, for staff."""
@@ -44,6 +49,5 @@ class Links:
         """The report in the JSON API, for other systems."""
         return f"{self.base_url}/api/v1/reports/{report_id}"
 
-    def _with_token(self, page: str, purpose: Purpose, row_id: UUID, version: int) -> str:
-        token = token_for(self.secret, purpose, row_id, version)
-        return f"{self.base_url}/{page}/{row_id}?token={token}"
+    def _token(self, purpose: Purpose, row_id: UUID, version: int) -> str:
+        return token_for(self.secret, purpose, row_id, version)
