@@ -512,7 +512,7 @@ class Run:
         said = self._drain(seconds)
         self._check_orders()
         if said == b"":
-            raise RefusalError("the supervisor was killed; everything was stopped.")
+            raise RefusalError("its supervisor was killed, so everything is stopped.")
         *lines, self._unread = (self._unread + (said or b"")).split(b"\n")
         for line in lines:
             self._hear(line.decode(errors="replace"))
