@@ -609,13 +609,15 @@ def _show_from(log: Path, start: int) -> int:
 
 
 def _last_line(log: Path) -> str:
-    """The last thing a log says, as a sentence."""
+    """What a log ends with, as a sentence: the last error that has a name, else the last line."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return "it said nothing."
     said = [line.strip() for line in lines if line.strip()]
-    last = said[-1] if said else "it said nothing"
+    # Flask and gunicorn tell the cause first and then that they therefore cannot go on.
+    causes = [line for line in said[-100:] if re.match(r"[\w.]+(Error|Exception): ", line)]
+    last = (causes or said or ["it said nothing"])[-1]
     if last.startswith("{"):
         with contextlib.suppress(ValueError):
             last = str(json.loads(last).get("event", last))

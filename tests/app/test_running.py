@@ -307,3 +307,15 @@ def test_told_to_stop_while_it_starts_it_stops(data_dir: Path) -> None:
     assert run.end(signal.SIGINT) == 0
     assert holding.orphans(data_dir) == []
     assert not embedded.run_dir(data_dir).exists()
+
+
+def test_the_reason_of_a_failed_start_is_the_error_not_what_followed_from_it(
+    data_dir: Path,
+) -> None:
+    log = data_dir / "setup.log"
+    log.write_text(
+        "Traceback (most recent call last):\n"
+        "ModuleNotFoundError: No module named 'h3'\n\n"
+        "Error: No such command 'db'.\n"
+    )
+    assert running._last_line(log) == "ModuleNotFoundError: No module named 'h3'."
