@@ -1,28 +1,41 @@
-"""Who may call a route: declared once beside it, checked before it runs.
+"""Who may call a route: declared once beside it, checked before it runs, shown in the API document.
 
-Every view function carries `@allow(…)`; a test walks all routes and fails on one without. What a
-caller may see *within* a route (own teams, own jurisdiction) is decided by the queries, which take
-the `Actor`. No identity ever comes from a body.
+Every view function carries `@allow(…)`; the application does not start with a route that does
+not. What a caller may see *within* a route (own teams, own jurisdiction) is decided by the
+queries, which take the `Actor`. No identity ever comes from a body.
 """
 
 from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import Flask, g, request
+import apispec
+import sqlalchemy as sa
+import structlog
+from flask import Flask, Response, g, request
+from werkzeug.routing import Rule
 
-from accounts import actors
+from accounts import actors, keys
 from accounts.actors import ANONYMOUS, Actor
-from accounts.rules import Permission
+from accounts.rules import PERMISSIONS, Permission
 from core.clock import utc_now
-from core.db import db
-from core.errors import ForbiddenError, NotSignedInError
+from core.db import db, transaction
+from core.errors import DomainError, ForbiddenError, NotSignedInError
+from core.limits import Caller
+
+log = structlog.get_logger()
 
 View = TypeVar("View", bound=Callable[..., Any])
+
+#: Routes that libraries add by themselves: the API document, and files of a `static` folder.
+LIBRARY_ENDPOINTS = frozenset({"api-docs.openapi_json", "static"})
+
+#: The name of our one way to sign a call, in the API document.
+SECURITY_SCHEME = "bearer"
 
 
 class Gate(enum.Enum):
@@ -32,7 +45,7 @@ class Gate(enum.Enum):
     TOKEN = "token"  # the holder of the link that a message carried, checked by the service
     SIGNED_IN = "signed_in"
     PERMISSION = "permission"
-    DEVICE = "device"
+    DEVICE = "device"  # a sensing device with its key, checked by the service
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +55,35 @@ class Access:
     gate: Gate
     permission: Permission | None = None
 
+    @property
+    def needs_sign_in(self) -> bool:
+        """Whether a call without a valid token or key is refused."""
+        return self.gate in (Gate.SIGNED_IN, Gate.PERMISSION)
+
+    @property
+    def in_words(self) -> str:
+        """Who may call, for the API document."""
+        if self.permission is not None:
+            roles = [str(role) for role, held in PERMISSIONS.items() if self.permission in held]
+            return f"Staff with the permission `{self.permission}` ({', '.join(roles)})."
+        return _IN_WORDS[self.gate]
+
+
+_IN_WORDS = {
+    Gate.EVERYONE: "Everyone.",
+    Gate.TOKEN: "The holder of the token that a message or an answer carried.",
+    Gate.SIGNED_IN: "Everyone who is signed in.",
+    Gate.DEVICE: "A sensing device with its key.",
+}
 
 EVERYONE = Access(Gate.EVERYONE)
 TOKEN = Access(Gate.TOKEN)
 SIGNED_IN = Access(Gate.SIGNED_IN)
+DEVICE = Access(Gate.DEVICE)
+
+
+class UndeclaredRouteError(RuntimeError):
+    """A route does not say who may call it: our own defect, found at start."""
 
 
 def permission(needed: Permission) -> Access:
@@ -90,16 +128,134 @@ def current_actor() -> Actor:
     return actor
 
 
+def caller() -> Caller | None:
+    """Who makes this request, for its rate limit; None when that is not known by a valid token."""
+    if "Authorization" not in request.headers:
+        return None
+    try:
+        actor = current_actor()
+    except DomainError:
+        # The view says what is wrong with the token, if it asks for one at all.
+        return None
+    except sa.exc.SQLAlchemyError:
+        # Likewise of the database.
+        db.session.rollback()
+        return None
+    return Caller(str(actor.person_id), is_staff=actor.is_staff) if actor.is_signed_in else None
+
+
 def install(app: Flask) -> None:
-    """Refuse to start with a route that does not declare who may call it."""
-    app.extensions["access_checked"] = False
+    """Note the use of keys after each request."""
+    app.after_request(_record_key)
+
+
+def check_routes(app: Flask) -> None:
+    """Refuse to start with a route that does not declare who may call it.
+
+    Raises:
+        UndeclaredRouteError: names every such route.
+    """
+    missing = sorted(
+        f"{method} {rule.rule} ({rule.endpoint})"
+        for rule, method, access in declarations(app)
+        if access is None
+    )
+    if missing:
+        raise UndeclaredRouteError(
+            "These routes do not declare who may call them (accounts.access.allow): "
+            + ", ".join(missing)
+        )
+
+
+def declarations(app: Flask) -> Iterator[tuple[Rule, str, Access | None]]:
+    """Every route and method of `app` with its declaration, None where there is none."""
+    for rule in app.url_map.iter_rules():
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            yield rule, method, declared(app, rule, method)
+
+
+def declared(app: Flask, rule: Rule, method: str) -> Access | None:
+    """Who may call that method of that route; None when it is not declared."""
+    if rule.endpoint in LIBRARY_ENDPOINTS or rule.endpoint.endswith(".static"):
+        return EVERYONE
+    view: Any = app.view_functions[rule.endpoint]
+    view_class = getattr(view, "view_class", None)
+    if view_class is not None:
+        view = getattr(view_class, method.lower(), None)
+    access: Access | None = getattr(view, "access", None)
+    return access
+
+
+class AccessInDocument(apispec.BasePlugin):
+    """Writes into the API document who may call each operation, and how a call is signed."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+
+    def init_spec(self, spec: apispec.APISpec) -> None:
+        """Declare the bearer scheme."""
+        spec.components.security_scheme(
+            SECURITY_SCHEME,
+            {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "The token of a session (`POST /api/v1/sessions`), or an API key.",
+            },
+        )
+
+    def operation_helper(
+        self,
+        path: str | None = None,  # noqa: ARG002 (the name is apispec's)
+        operations: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Complete the operations of one route."""
+        rule: Rule = kwargs["rule"]
+        for method, operation in (operations or {}).items():
+            access = declared(self._app, rule, method.upper())
+            if access is None:
+                continue
+            said = operation.get("description", "").rstrip()
+            who = f"**Who may call:** {access.in_words}"
+            operation["description"] = f"{said}\n\n{who}" if said else who
+            if access.needs_sign_in:
+                operation["security"] = [{SECURITY_SCHEME: []}]
+            else:
+                # Signing is possible, and shows staff more; `{}` says that it is not needed.
+                operation["security"] = [{}, {SECURITY_SCHEME: []}]
+
+
+def describe(app: Flask, spec: apispec.APISpec) -> None:
+    """Let `spec` say who may call what; before the first blueprint is registered with it."""
+    plugin = AccessInDocument(app)
+    plugin.init_spec(spec)
+    spec.plugins = [*spec.plugins, plugin]
 
 
 def _check(access: Access) -> None:
-    if access.gate in (Gate.EVERYONE, Gate.TOKEN, Gate.DEVICE):
+    if not access.needs_sign_in:
         return
     actor = current_actor()
     if not actor.is_signed_in:
         raise NotSignedInError
     if access.permission is not None and not actor.holds(access.permission):
         raise ForbiddenError
+
+
+def _record_key(response: Response) -> Response:
+    """After the view has ended its transaction, in one of its own, at most once a minute."""
+    actor: Actor | None = g.get("actor")
+    if actor is None or actor.api_key_id is None:
+        return response
+    now = utc_now()
+    if actor.key_used_at is not None and now - actor.key_used_at < keys.USE_RECORDED_EVERY:
+        return response
+    try:
+        # Whatever the view left unsaved was not meant to be saved.
+        db.session.rollback()
+        with transaction() as session:
+            keys.record_use(session, actor.api_key_id, now=now)
+    except sa.exc.SQLAlchemyError as error:
+        # The answer stands; that the key was used is known again from its next use.
+        log.warning("key.use_not_recorded", error=type(error).__name__)
+    return response

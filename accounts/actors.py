@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from accounts.models import ApiKey, Person, RoleGrant, SignInSession
 from accounts.rules import PERMISSIONS, Permission, Role
-from accounts.secrets import digest
+from accounts.secrets import KEY_PREFIX, SESSION_PREFIX, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Actor:
     name: str | None = None
     locale: str | None = None
     grants: tuple[Grant, ...] = ()
+    #: When the key was last known to be used; None for a session and for a key's first use.
+    key_used_at: datetime | None = None
 
     @property
     def is_signed_in(self) -> bool:
@@ -86,55 +89,81 @@ ANONYMOUS = Actor()
 
 
 def find(session: Session, token: str, *, now: datetime) -> Actor | None:
-    """The actor whose session token or API key this is; None when it is not valid now."""
-    hashed = digest(token)
-    row = session.execute(
+    """The actor whose session token or API key this is; None when it is not valid now.
+
+    One statement; none for a token that neither of our prefixes starts.
+    """
+    if token.startswith(SESSION_PREFIX):
+        statement = _by_session(digest(token), now)
+    elif token.startswith(KEY_PREFIX):
+        statement = _by_key(digest(token), now)
+    else:
+        return None
+    rows = session.execute(statement).all()
+    if not rows:
+        return None
+    first = rows[0]
+    return Actor(
+        person_id=first.id,
+        session_id=first.session_id,
+        api_key_id=first.api_key_id,
+        email=first.email,
+        name=first.name,
+        locale=first.locale,
+        grants=tuple(
+            Grant(Role(row.role), row.jurisdiction_id, row.team_id)
+            for row in rows
+            if row.role is not None
+        ),
+        key_used_at=first.key_used_at,
+    )
+
+
+_PERSON = (Person.id, Person.email, Person.name, Person.locale)
+_GRANT = (RoleGrant.role, RoleGrant.jurisdiction_id, RoleGrant.team_id)
+
+
+def _by_session(hashed: bytes, now: datetime) -> sa.Select[*tuple[Any, ...]]:
+    """One row per role of the session's person, or one without a role."""
+    return (
         sa.select(
-            Person.id,
-            Person.email,
-            Person.name,
-            Person.locale,
+            *_PERSON,
             SignInSession.id.label("session_id"),
             sa.null().label("api_key_id"),
+            sa.null().label("key_used_at"),
+            *_GRANT,
         )
-        .join(SignInSession, SignInSession.person_id == Person.id)
+        .select_from(SignInSession)
+        .join(Person, Person.id == SignInSession.person_id)
+        .outerjoin(RoleGrant, RoleGrant.person_id == Person.id)
         .where(
             SignInSession.token_hash == hashed,
             SignInSession.revoked_at.is_(None),
             SignInSession.expires_at > now,
             Person.is_active,
         )
-        .union_all(
-            sa.select(
-                Person.id,
-                Person.email,
-                Person.name,
-                Person.locale,
-                sa.null(),
-                ApiKey.id,
-            )
-            .join(ApiKey, ApiKey.person_id == Person.id)
-            .where(
-                ApiKey.key_hash == hashed,
-                ApiKey.revoked_at.is_(None),
-                sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now),
-                Person.is_active,
-            )
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    grants = session.execute(
-        sa.select(RoleGrant.role, RoleGrant.jurisdiction_id, RoleGrant.team_id)
-        .where(RoleGrant.person_id == row.id)
         .order_by(RoleGrant.id)
     )
-    return Actor(
-        person_id=row.id,
-        session_id=row.session_id,
-        api_key_id=row.api_key_id,
-        email=row.email,
-        name=row.name,
-        locale=row.locale,
-        grants=tuple(Grant(Role(role), city, team) for role, city, team in grants),
+
+
+def _by_key(hashed: bytes, now: datetime) -> sa.Select[*tuple[Any, ...]]:
+    """One row per role of the key's person, or one without a role."""
+    return (
+        sa.select(
+            *_PERSON,
+            sa.null().label("session_id"),
+            ApiKey.id.label("api_key_id"),
+            ApiKey.last_used_at.label("key_used_at"),
+            *_GRANT,
+        )
+        .select_from(ApiKey)
+        .join(Person, Person.id == ApiKey.person_id)
+        .outerjoin(RoleGrant, RoleGrant.person_id == Person.id)
+        .where(
+            ApiKey.key_hash == hashed,
+            ApiKey.revoked_at.is_(None),
+            sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now),
+            Person.is_active,
+        )
+        .order_by(RoleGrant.id)
     )

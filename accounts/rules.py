@@ -1,13 +1,16 @@
-"""Who may do what: the permission table. Pure."""
+"""Who may do what, what a password must be, how long a sign-in lasts. Pure."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
 
 class Role(enum.StrEnum):
-    """What somebody is to a jurisdiction; `accounts.rules` says what each may do."""
+    """What somebody is to a jurisdiction; `PERMISSIONS` says what each may do."""
 
     VIEWER = "viewer"
     AGENT = "agent"
@@ -54,3 +57,82 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         {Permission.READ_REPORTS, Permission.READ_CONTACTS, Permission.READ_AUDIT}
     ),
 }
+
+#: Staff see personal data: they sign in once a working day. (OWASP ASVS 4.0, 3.3.2, level 2.)
+STAFF_SESSION = timedelta(hours=12)
+
+#: Citizens see their own reports only, and look at them rarely.
+CITIZEN_SESSION = timedelta(days=14)
+
+#: A mailed link or code works for so long, and this many wrong answers end it.
+CHALLENGE_LIFETIME = timedelta(minutes=15)
+CHALLENGE_TRIES = 5
+
+#: An address gets no more than so many links in an hour: whoever asks for more is not told so,
+#: and nobody's mailbox is filled by a stranger.
+LINKS_PER_HOUR = 5
+
+#: Codes have a million values. After so many wrong ones in a day an address can only be proved by
+#: the link, which cannot be guessed: even a patient stranger stays below 1 in 100 in a year.
+WRONG_CODES_PER_DAY = 25
+
+#: OWASP ASVS 4.0, 2.1.1 and 2.1.2; the upper bound keeps hashing cheap.
+PASSWORD_MIN = 12
+PASSWORD_MAX = 128
+
+#: Fewer different characters than this is a pattern, not a password.
+PASSWORD_MIN_DISTINCT = 5
+
+#: RFC 5321, section 4.5.3.1.3: a path has 256 octets, two of them angle brackets.
+EMAIL_MAX = 254
+
+# One @, a name without spaces or controls, a domain of at least two labels. Whether mail arrives
+# is what the mailed link finds out; this only keeps out what can never be an address.
+_EMAIL = re.compile(
+    r"""[^\s@<>()\[\],;:\\"\x00-\x1f\x7f]{1,64}@
+        (?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W_](?:[\w-]{0,61}[^\W_])?""",
+    re.VERBOSE,
+)
+
+
+class PasswordFault(enum.StrEnum):
+    """Why a password is refused."""
+
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    TOO_SIMPLE = "too_simple"
+    LIKE_THE_ADDRESS = "like_the_address"
+
+
+def session_lifetime(roles: Iterable[Role]) -> timedelta:
+    """How long a session of somebody with these roles lasts, from sign-in, used or not."""
+    return STAFF_SESSION if any(PERMISSIONS[role] for role in roles) else CITIZEN_SESSION
+
+
+def normal_email(text: str) -> str:
+    """The address as it is compared and stored: trimmed, composed (NFC), in lower case."""
+    return unicodedata.normalize("NFC", text.strip()).lower()
+
+
+def is_email(text: str) -> bool:
+    """Whether a normal form (`normal_email`) can be an e-mail address."""
+    return len(text) <= EMAIL_MAX and _EMAIL.fullmatch(text) is not None
+
+
+def normal_password(text: str) -> str:
+    """The password as it is hashed: keyboards write "é" in two ways (NIST SP 800-63B, 5.1.1.2)."""
+    return unicodedata.normalize("NFKC", text)
+
+
+def password_fault(password: str, email: str) -> PasswordFault | None:
+    """Why `password` will not do for the person of that address; None when it does."""
+    password = normal_password(password)
+    if len(password) < PASSWORD_MIN:
+        return PasswordFault.TOO_SHORT
+    if len(password) > PASSWORD_MAX:
+        return PasswordFault.TOO_LONG
+    if len(set(password)) < PASSWORD_MIN_DISTINCT:
+        return PasswordFault.TOO_SIMPLE
+    if password.lower() in (email, email.partition("@")[0]):
+        return PasswordFault.LIKE_THE_ADDRESS
+    return None

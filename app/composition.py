@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask import Flask
+from flask import Flask, Request, Response
+from flask.sessions import NullSession, SessionInterface, SessionMixin
 from flask_migrate import Migrate
 
+from accounts import access
 from app import access_log, embedded, health, metrics
 from app.commands import register_commands
 from app.config import Settings
 from app.features import register_features
 from core import api, logging
-from core.db import db
+from core.db import db, refuse_dead_connections
 from reports.storage import open_storage
 
 #: Where the migrations stand, wherever the process was started.
@@ -29,6 +31,7 @@ def compose(settings: Settings | None = None) -> Flask:
     redis_url = settings.redis_url or embedded.redis_url(settings.data_dir)
 
     app = Flask(__name__, static_folder=None)
+    app.session_interface = NoSessions()
     app.extensions["settings"] = settings
     app.config.update(
         SECRET_KEY=settings.secret_key,
@@ -45,6 +48,8 @@ def compose(settings: Settings | None = None) -> Flask:
 
     app.extensions["storage"] = open_storage(settings.storage_url, settings.data_dir)
     db.init_app(app)
+    with app.app_context():
+        refuse_dead_connections(db.engine)
     Migrate(app, db, directory=str(MIGRATIONS))
     json_api = api.install(app)
     access_log.install(app)
@@ -52,7 +57,19 @@ def compose(settings: Settings | None = None) -> Flask:
     health.install(app)
     register_features(app, json_api)
     register_commands(app)
+    access.check_routes(app)
     return app
+
+
+class NoSessions(SessionInterface):
+    """Nothing is kept in a signed cookie, so no request needs to look for one."""
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin:
+        """An empty session that refuses to be written to."""
+        return NullSession()
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """There is nothing to save."""
 
 
 def _engine_options(settings: Settings) -> dict[str, object]:
@@ -61,7 +78,6 @@ def _engine_options(settings: Settings) -> dict[str, object]:
         "pool_size": settings.web_threads,
         "max_overflow": 2,
         "pool_timeout": 5,
-        "pool_pre_ping": True,
         "connect_args": {
             "connect_timeout": 5,
             "application_name": "riverain",

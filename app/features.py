@@ -5,16 +5,30 @@ from __future__ import annotations
 from flask import Flask
 from flask_cors import CORS
 
+from app.config import Settings
+from core import limits
 from core.api import Api
 
 
 def register_features(app: Flask, json_api: Api) -> None:
     """Register every feature's routes with the application."""
-    from accounts.access import install as install_access
+    from accounts import access
+    from accounts.views import blueprint as accounts
     from reports.intake_views import blueprint as intake
 
-    install_access(app)
-    for blueprint in (intake,):
+    settings: Settings = app.extensions["settings"]
+    access.install(app)
+    access.describe(app, json_api.spec)
+    limits.trust_proxies(app, settings.trusted_proxies)
+    if settings.rate_limits:
+        limits.install(
+            app,
+            redis_url=app.config["REDIS_URL"],
+            secret=settings.secret_key,
+            caller=access.caller,
+            exempt=("healthz", "readyz", "metrics"),
+        )
+    for blueprint in (accounts, intake):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
     CORS(
         app,

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 #: What PostgreSQL stores and XML can carry: no control characters but tab, line feed and carriage
 #: return, no halves of surrogate pairs, no non-characters.
-STORABLE = re.compile("^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]*$")
+STORABLE = re.compile(r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]*$")
 
 #: A JSON body larger than this is refused; photos come as multipart and have their own limits.
 MAX_JSON_BYTES = 1024 * 1024

@@ -1,0 +1,281 @@
+"""People: created by an operator or by the first proof of an address, given roles, deactivated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from accounts import passwords
+from accounts.errors import (
+    NoSuchPersonError,
+    NoSuchTeamError,
+    NotAnEmailError,
+    WeakPasswordError,
+)
+from accounts.models import ApiKey, Person, RoleGrant, SignInSession, Team
+from accounts.rules import (
+    PASSWORD_MAX,
+    PASSWORD_MIN,
+    PERMISSIONS,
+    STAFF_SESSION,
+    PasswordFault,
+    Role,
+    is_email,
+    normal_email,
+    password_fault,
+)
+from core.ids import new_id
+from geo.models import Jurisdiction
+
+_FAULTS = {
+    PasswordFault.TOO_SHORT: f"The password must have at least {PASSWORD_MIN} characters.",
+    PasswordFault.TOO_LONG: f"The password may have at most {PASSWORD_MAX} characters.",
+    PasswordFault.TOO_SIMPLE: "The password repeats a few characters; choose another one.",
+    PasswordFault.LIKE_THE_ADDRESS: "The password must not be the e-mail address.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What `create_person` did."""
+
+    person_id: UUID
+    is_new_person: bool
+    is_new_role: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RoleHeld:
+    """A role as people read it."""
+
+    role: Role
+    jurisdiction: str
+    team: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A person in the operator's list."""
+
+    email: str | None
+    is_active: bool
+    roles: tuple[RoleHeld, ...]
+    keys: int
+
+
+def create_person(
+    session: Session,
+    email: str,
+    role: Role,
+    *,
+    jurisdiction_id: int | None,
+    team_id: int | None,
+    password: str | None,
+    now: datetime,
+) -> Given:
+    """Make sure that somebody has that role and can sign in, verified and active.
+
+    An existing person gets the role beside those they have; a password that differs from theirs
+    replaces it and ends their sessions. The role of citizen is everybody's: nothing is stored for
+    it.
+
+    Raises:
+        NotAnEmailError: it cannot be an address.
+        WeakPasswordError: see `accounts.rules.password_fault`.
+    """
+    email = normal_email(email)
+    if not is_email(email):
+        raise NotAnEmailError(f"{email!r} is not an e-mail address.", field="email")
+    if password is not None:
+        _check_password(password, email)
+    person, is_new = _person_of(session, email, locale=None, now=now)
+    person.is_active = True
+    person.verified_at = person.verified_at or now
+    if password is not None and not passwords.fits(person.password_hash, password):
+        person.password_hash = passwords.hashed(password)
+        _end_sessions(session, person.id, now)
+    session.flush()
+    is_new_role = False
+    if role is not Role.CITIZEN:
+        if jurisdiction_id is None:
+            raise ValueError(f"the role {role} is held in a jurisdiction")
+        is_new_role = _grant(session, person.id, role, jurisdiction_id, team_id, now)
+    return Given(person.id, is_new, is_new_role)
+
+
+def with_proven_email(
+    session: Session, email: str, *, locale: str | None, now: datetime
+) -> Person | None:
+    """The person of an address that was just proved, created if need be; None if deactivated."""
+    person, _ = _person_of(session, email, locale=locale, now=now)
+    if not person.is_active:
+        return None
+    person.verified_at = person.verified_at or now
+    session.flush()
+    return person
+
+
+def deactivate(session: Session, email: str, *, now: datetime) -> None:
+    """Shut somebody out at once: sessions and keys end, signing in is refused.
+
+    Raises:
+        NoSuchPersonError
+    """
+    person = find_person(session, email)
+    person.is_active = False
+    session.flush()
+    _end_sessions(session, person.id, now)
+    session.execute(
+        sa.update(ApiKey)
+        .where(ApiKey.person_id == person.id, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
+
+
+def find_person(session: Session, email: str) -> Person:
+    """The person of that address.
+
+    Raises:
+        NoSuchPersonError
+    """
+    email = normal_email(email)
+    person = session.scalar(sa.select(Person).where(Person.email == email))
+    if person is None:
+        raise NoSuchPersonError(f"Nobody has the e-mail address {email}.", field="email")
+    return person
+
+
+def find_team(session: Session, jurisdiction_id: int, code: str) -> Team:
+    """The team at work of that code.
+
+    Raises:
+        NoSuchTeamError: none; the message names those there are.
+    """
+    teams = session.scalars(
+        sa.select(Team)
+        .where(Team.jurisdiction_id == jurisdiction_id, Team.is_active)
+        .order_by(Team.code)
+    ).all()
+    for team in teams:
+        if team.code == code:
+            return team
+    known = ", ".join(team.code for team in teams) or "none"
+    raise NoSuchTeamError(f"There is no team {code}; there are: {known}.", field="team")
+
+
+def roles_of(session: Session, person_id: UUID) -> list[RoleHeld]:
+    """Somebody's roles, in the order in which they were given."""
+    return [held for _, held in _roles(session, RoleGrant.person_id == person_id)]
+
+
+def list_people(session: Session) -> list[Listed]:
+    """Everybody with a role or a key, by address; two statements however many they are."""
+    keys = (
+        sa.select(ApiKey.person_id, sa.func.count().label("valid"))
+        .where(ApiKey.revoked_at.is_(None))
+        .group_by(ApiKey.person_id)
+        .subquery()
+    )
+    roles: dict[UUID, list[RoleHeld]] = {}
+    for person_id, held in _roles(session):
+        roles.setdefault(person_id, []).append(held)
+    rows = session.execute(
+        sa.select(Person.id, Person.email, Person.is_active, sa.func.coalesce(keys.c.valid, 0))
+        .outerjoin(keys, keys.c.person_id == Person.id)
+        .where(
+            sa.or_(
+                keys.c.valid.is_not(None),
+                sa.exists().where(RoleGrant.person_id == Person.id),
+            )
+        )
+        .order_by(Person.email, Person.id)
+    )
+    return [
+        Listed(email, is_active, tuple(roles.get(person_id, ())), count)
+        for person_id, email, is_active, count in rows
+    ]
+
+
+def _roles(
+    session: Session, *conditions: sa.ColumnElement[bool]
+) -> Sequence[tuple[UUID, RoleHeld]]:
+    rows = session.execute(
+        sa.select(RoleGrant.person_id, RoleGrant.role, Jurisdiction.code, Team.code)
+        .join(Jurisdiction, Jurisdiction.id == RoleGrant.jurisdiction_id)
+        .outerjoin(Team, Team.id == RoleGrant.team_id)
+        .where(*conditions)
+        .order_by(RoleGrant.id)
+    )
+    return [(person_id, RoleHeld(Role(role), city, team)) for person_id, role, city, team in rows]
+
+
+def _check_password(password: str, email: str) -> None:
+    fault = password_fault(password, email)
+    if fault is not None:
+        raise WeakPasswordError(_FAULTS[fault], field="password", reason=fault.value)
+
+
+def _person_of(
+    session: Session, email: str, *, locale: str | None, now: datetime
+) -> tuple[Person, bool]:
+    """The person of an address, locked, and whether they were created now."""
+    created = session.scalar(
+        postgresql.insert(Person)
+        .values(id=new_id(), email=email, locale=locale, created_at=now)
+        .on_conflict_do_nothing(index_elements=["email"])
+        .returning(Person.id)
+    )
+    person = session.scalars(
+        sa.select(Person)
+        .where(Person.email == email)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+    return person, created is not None
+
+
+def _grant(
+    session: Session,
+    person_id: UUID,
+    role: Role,
+    jurisdiction_id: int,
+    team_id: int | None,
+    now: datetime,
+) -> bool:
+    """Give a role; False when it was held already."""
+    given = session.scalar(
+        postgresql.insert(RoleGrant)
+        .values(
+            person_id=person_id,
+            role=role.value,
+            jurisdiction_id=jurisdiction_id,
+            team_id=team_id,
+        )
+        .on_conflict_do_nothing()
+        .returning(RoleGrant.id)
+    )
+    if PERMISSIONS[role]:
+        # A citizen's session lasts for days; with the powers of staff it must not.
+        session.execute(
+            sa.update(SignInSession)
+            .where(
+                SignInSession.person_id == person_id,
+                SignInSession.expires_at > now + STAFF_SESSION,
+            )
+            .values(expires_at=now + STAFF_SESSION)
+        )
+    return given is not None
+
+
+def _end_sessions(session: Session, person_id: UUID, now: datetime) -> None:
+    session.execute(
+        sa.update(SignInSession)
+        .where(SignInSession.person_id == person_id, SignInSession.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )

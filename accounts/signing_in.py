@@ -1,0 +1,75 @@
+"""Opening and ending sessions.
+
+A session is a random bearer token, stored as its digest. It lasts as long as
+`accounts.rules.session_lifetime` says from sign-in on and is not prolonged by use, so that the
+`expires_at` a client was given stays true and a read never writes.
+
+Proving who somebody is (`check_password` here, `accounts.challenges` for mailed links and codes)
+and opening the session are two steps: what else a person must show stands between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from accounts import passwords
+from accounts.models import Person, RoleGrant, SignInSession
+from accounts.rules import Role, normal_email, session_lifetime
+from accounts.secrets import SESSION_PREFIX, digest, new_token
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A fresh session; the token is known here and never again."""
+
+    token: str
+    expires_at: datetime
+
+
+def check_password(session: Session, email: str, password: str) -> Person | None:
+    """The person whose address and password these are; None otherwise.
+
+    Costs one hash verification whether or not the account exists, is active or has a password.
+    A hash made with older parameters is renewed, in the caller's transaction.
+    """
+    person = session.scalar(sa.select(Person).where(Person.email == normal_email(email)))
+    stored = person.password_hash if person is not None and person.is_active else None
+    if not passwords.fits(stored, password) or person is None or stored is None:
+        return None
+    if passwords.is_outdated(stored):
+        person.password_hash = passwords.hashed(password)
+        session.flush()
+    return person
+
+
+def open_session(session: Session, person_id: UUID, *, now: datetime) -> Opened:
+    """A session for somebody who proved who they are."""
+    roles = session.scalars(sa.select(RoleGrant.role).where(RoleGrant.person_id == person_id))
+    opened = Opened(
+        token=new_token(SESSION_PREFIX),
+        expires_at=now + session_lifetime(Role(role) for role in roles),
+    )
+    session.add(
+        SignInSession(
+            person_id=person_id,
+            token_hash=digest(opened.token),
+            created_at=now,
+            expires_at=opened.expires_at,
+        )
+    )
+    session.flush()
+    return opened
+
+
+def end_session(session: Session, session_id: UUID, *, now: datetime) -> None:
+    """End a session; its token is worth nothing from now on."""
+    session.execute(
+        sa.update(SignInSession)
+        .where(SignInSession.id == session_id, SignInSession.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
