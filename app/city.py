@@ -1,0 +1,101 @@
+"""Loading a city: its folder is read once, and each feature loads its part in one transaction.
+
+`app.city_reading` reads and checks; here is only the order of loading and what came of it. A load
+that changes nothing leaves no trace, not even a version; one that fails leaves none either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from accounts.loading import load_teams
+from app.city_files import Fault
+from app.city_reading import City, CityFolderError
+from core.changes import Changes
+from geo import loading as geo_loading
+from geo.models import Jurisdiction
+from reports.loading import load_routing_rules, load_services, teams_in_use
+
+#: The parts that are loaded, in their order: what is referred to comes first.
+PARTS = ("jurisdiction", "areas", "addresses", "teams", "services", "rules")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCity:
+    """What became of a load.
+
+    Attributes:
+        version: of the jurisdiction, after the load.
+    """
+
+    jurisdiction_id: int
+    code: str
+    version: int
+    changes: Mapping[str, Changes]
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the load changed anything."""
+        return any(self.changes.values())
+
+
+def load_city(
+    session: Session,
+    city: City,
+    *,
+    allow_loss: bool = False,
+    step: Callable[[str], None] = lambda _: None,
+) -> LoadedCity:
+    """Make the database say what the folder says, in the caller's transaction.
+
+    Args:
+        allow_loss: accept that more than half of the known addresses go.
+        step: called with the name of each of `PARTS` as its loading begins.
+
+    Raises:
+        CityFolderError: a feature refused its part.
+    """
+    step("jurisdiction")
+    try:
+        jurisdiction = geo_loading.load_jurisdiction(session, city.jurisdiction)
+    except geo_loading.LoadingError as error:
+        raise _refused(error, "city.yaml") from error
+    changes = {"jurisdiction": jurisdiction.changes}
+    step("areas")
+    try:
+        changes["areas"] = geo_loading.load_areas(session, jurisdiction.id, city.areas).changes
+    except geo_loading.LoadingError as error:
+        raise _refused(error, "areas") from error
+    step("addresses")
+    try:
+        changes["addresses"] = geo_loading.load_addresses(
+            session, jurisdiction.id, city.addresses, allow_loss=allow_loss
+        ).changes
+    except geo_loading.LoadingError as error:
+        raise _refused(error, city.files["addresses"]) from error
+    step("teams")
+    used = teams_in_use(session, jurisdiction.id)
+    changes["teams"] = load_teams(session, jurisdiction.id, city.teams, in_use=used)
+    step("services")
+    changes["services"] = load_services(session, jurisdiction.id, city.services)
+    step("rules")
+    changes["rules"] = load_routing_rules(session, jurisdiction.id, city.rules)
+    if changes["teams"] or changes["services"] or changes["rules"]:
+        geo_loading.touch(session, jurisdiction.id)
+    version = session.scalar(
+        sa.select(Jurisdiction.version).where(Jurisdiction.id == jurisdiction.id)
+    )
+    return LoadedCity(jurisdiction.id, city.jurisdiction.code, version or 0, changes)
+
+
+def _refused(error: geo_loading.LoadingError, file: str) -> CityFolderError:
+    return CityFolderError(
+        [
+            Fault(file, notice.lines[0] if notice.lines else 0, notice.reason)
+            for notice in error.faults
+        ]
+    )

@@ -1,0 +1,558 @@
+"""What the YAML files of a city folder may say: every key, its type and its bounds.
+
+Schemas see one file at a time. What two files must agree on (teams named by rules, files named by
+keys) is checked by `app.city_reading`. `docs/city-folder.md` explains the keys to people.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+import zoneinfo
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from datetime import date, time
+from typing import Any
+
+import holidays
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from accounts.models import DigestChoice
+from app.city_files import Document, Findings, is_known_crs
+from reports.vocabulary import ServiceKind
+
+#: The version of the format that this code reads.
+FORMAT = 1
+
+#: Codes appear in addresses, exports and routing rules.
+CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
+
+#: Languages that every name must be given in; set by `city.yaml` while its neighbours are read.
+LOCALES: ContextVar[tuple[str, ...]] = ContextVar("locales", default=())
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+DATATYPES = ("string", "number", "datetime", "text", "singlevaluelist", "multivaluelist")
+LIST_DATATYPES = ("singlevaluelist", "multivaluelist")
+ASSET_STATES = ("in_service", "out_of_order", "removed", "moved", "ignored")
+
+_LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_PERIOD = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(([01]\d|2[0-3]):([0-5]\d)|24:00)")
+
+
+# Kinds of value
+
+
+class Text(fields.String):
+    """Words for people: not empty, no control characters."""
+
+    def __init__(self, *, longest: int = 200, **options: Any) -> None:
+        super().__init__(**options)
+        self.longest = longest
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs)
+        if text is None or not text.strip():
+            raise ma.ValidationError("is empty")
+        if _CONTROL.search(text):
+            raise ma.ValidationError("holds a control character")
+        if len(text) > self.longest:
+            raise ma.ValidationError(f"is longer than {self.longest} characters")
+        return text.strip()
+
+
+class Code(fields.String):
+    """A code: lower-case letters, digits, hyphens and underscores."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        if isinstance(value, int):
+            raise ma.ValidationError("is a number: put it in quotes")
+        text = super()._deserialize(value, *args, **kwargs) or ""
+        if not CODE.fullmatch(text):
+            raise ma.ValidationError(
+                f"“{text}” is not a code: lower-case letters, digits, - and _ only"
+            )
+        return text
+
+
+class Translated(fields.Field[dict[str, Any]]):
+    """A mapping of locales to words, with every language of the city."""
+
+    def __init__(self, inner: fields.Field[Any] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.inner = inner or Text()
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            example = ", ".join(f"{locale}: …" for locale in LOCALES.get() or ("fr", "en"))
+            raise ma.ValidationError(f"must be given by language: {{{example}}}")
+        errors: dict[str, Any] = {}
+        words: dict[str, Any] = {}
+        for locale, text in value.items():
+            if not _LOCALE.fullmatch(str(locale)):
+                comma = ": words with a comma need quotes" if " " in str(locale) else ""
+                errors[locale] = [f"is not a language code such as fr or en{comma}"]
+                continue
+            try:
+                words[locale] = self.inner.deserialize(text, locale, value)
+            except ma.ValidationError as error:
+                errors[locale] = error.messages
+        missing = [locale for locale in LOCALES.get() if locale not in value]
+        if missing:
+            errors["_schema"] = [f"the {locale} translation is missing" for locale in missing]
+        if errors:
+            raise ma.ValidationError(errors)
+        return words
+
+
+class Coded(fields.Field[dict[str, Any]]):
+    """A mapping whose keys are names given by the city, and whose values are all of one kind."""
+
+    def __init__(self, inner: fields.Field[Any], *, free_keys: bool = False, **options: Any):
+        super().__init__(**options)
+        self.inner = inner
+        self.free_keys = free_keys
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ma.ValidationError("must be a mapping of “key: value” lines")
+        errors: dict[Any, Any] = {}
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            try:
+                (Text(longest=100) if self.free_keys else Code()).deserialize(key)
+                found[key] = self.inner.deserialize(item, key, value)
+            except ma.ValidationError as error:
+                errors[key] = error.messages
+        if errors:
+            raise ma.ValidationError(errors)
+        return found
+
+
+class Clock(fields.String):
+    """A time of day, such as "17:00"; quoted, since YAML could take it for a number."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs) or ""
+        try:
+            if len(text) != 5:
+                raise ValueError
+            time.fromisoformat(text)
+        except ValueError:
+            raise ma.ValidationError(f"“{text}” is not a time such as 17:00") from None
+        return text
+
+
+class Period(fields.String):
+    """Working hours, such as "08:00-12:00"."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, *args, **kwargs) or ""
+        if not _PERIOD.fullmatch(text):
+            raise ma.ValidationError(f"“{text}” is not a period such as 08:00-12:00")
+        start, end = text.split("-")
+        if start >= end:
+            raise ma.ValidationError(f"“{text}” ends before it begins")
+        return [start, end]
+
+
+class Crs(fields.String):
+    """A reference system by name, such as EPSG:2154."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        if isinstance(value, int):
+            raise ma.ValidationError(f"write EPSG:{value}")
+        text = super()._deserialize(value, *args, **kwargs) or ""
+        if not is_known_crs(text):
+            raise ma.ValidationError(f"“{text}” is no reference system that PROJ knows")
+        return text
+
+
+class Schema(ma.Schema):
+    """Unknown keys are faults."""
+
+    class Meta:
+        unknown = ma.RAISE
+
+
+def _number(low: float, high: float, **options: Any) -> fields.Float:
+    return fields.Float(validate=validate.Range(min=low, max=high), **options)
+
+
+def _whole(low: int, high: int, **options: Any) -> fields.Integer:
+    return fields.Integer(strict=True, validate=validate.Range(min=low, max=high), **options)
+
+
+def _one_of(*values: str, **options: Any) -> fields.String:
+    shown = ", ".join(values)
+    chosen = validate.OneOf(values, error=f"“{{input}}” is not one of {shown}")
+    return fields.String(validate=chosen, **options)
+
+
+# city.yaml
+
+
+class ContactIn(Schema):
+    name = Translated()
+    email = fields.Email()
+    phone = Text(longest=40)
+    url = fields.Url()
+
+
+class CenterIn(Schema):
+    lat = _number(-90, 90, required=True)
+    lon = _number(-180, 180, required=True)
+
+
+class BoundaryIn(Schema):
+    file = Text(required=True)
+    crs = Crs(load_default="EPSG:4326")
+    buffer_m = _number(0, 5_000, load_default=0.0)
+
+
+class LayerIn(Schema):
+    layer = Code(required=True)
+    name = Translated(required=True)
+    file = Text(required=True)
+    crs = Crs(load_default="EPSG:4326")
+    code = Text(required=True)
+    label = fields.Raw(required=True)
+
+    @ma.validates("label")
+    def _check_label(self, value: Any, **_: Any) -> None:
+        names = value.values() if isinstance(value, dict) and value else [value]
+        if not all(isinstance(name, str) and name for name in names):
+            raise ma.ValidationError("is the name of a property, or one for each language")
+
+
+class AddressColumnsIn(Schema):
+    number = Text(required=True)
+    suffix = Text()
+    street = Text(required=True)
+    code = Text()
+    postcode = Text()
+    locality = Text()
+    lat = Text(required=True)
+    lon = Text(required=True)
+
+
+class AddressesIn(Schema):
+    file = Text(required=True)
+    crs = Crs(load_default="EPSG:4326")
+    delimiter = fields.String(load_default=",", validate=validate.Length(equal=1))
+    columns = fields.Nested(AddressColumnsIn, required=True)
+    locality = Text()
+    postcode = Text()
+
+
+class QuietHoursIn(Schema):
+    start = Clock(required=True, data_key="from")
+    end = Clock(required=True, data_key="to")
+
+
+class DuplicatesIn(Schema):
+    radius_m = _number(1, 1_000, load_default=30.0)
+    days = _number(0.01, 730, load_default=30.0)
+
+
+class RetentionIn(Schema):
+    contacts_days = _whole(1, 36_500)
+    photos_days = _whole(1, 36_500)
+
+
+class PolicyIn(Schema):
+    quiet_hours = fields.Nested(QuietHoursIn)
+    duplicates = fields.Nested(DuplicatesIn, load_default=lambda: {"radius_m": 30.0, "days": 30.0})
+    moderation = _one_of("none", "before_publication", load_default="none")
+    public_precision = _one_of("exact", "block", load_default="exact")
+    reopen_days = _whole(0, 730, load_default=14)
+    close_after_days = _whole(0, 730, load_default=14)
+    retention = fields.Nested(RetentionIn)
+
+
+class CityIn(Schema):
+    """`city.yaml`."""
+
+    format = fields.Integer(required=True, strict=True)
+    code = Code(required=True)
+    name = Translated(required=True)
+    country = fields.String(required=True)
+    subdivision = fields.String()
+    time_zone = fields.String(required=True)
+    locales = fields.List(fields.String(), required=True, validate=validate.Length(min=1))
+    default_locale = fields.String()
+    contact = fields.Nested(ContactIn, load_default=dict)
+    center = fields.Nested(CenterIn, required=True)
+    boundary = fields.Nested(BoundaryIn, required=True)
+    areas = fields.List(fields.Nested(LayerIn), load_default=list)
+    addresses = fields.Nested(AddressesIn)
+    closed_days = Text()
+    policy = fields.Nested(PolicyIn, load_default=lambda: PolicyIn().load({}))
+
+    @ma.validates("format")
+    def _check_format(self, value: int, **_: Any) -> None:
+        if value != FORMAT:
+            raise ma.ValidationError(f"this version reads format {FORMAT}, not {value}")
+
+    @ma.validates("time_zone")
+    def _check_time_zone(self, value: str, **_: Any) -> None:
+        if value not in zoneinfo.available_timezones():
+            raise ma.ValidationError(f"“{value}” is not a time zone such as Europe/Paris")
+
+    @ma.validates("locales")
+    def _check_locales(self, value: list[str], **_: Any) -> None:
+        for locale in value:
+            if not _LOCALE.fullmatch(locale):
+                raise ma.ValidationError(f"“{locale}” is not a language code such as fr or en")
+        if len(set(value)) < len(value):
+            raise ma.ValidationError("a language stands here twice")
+
+    @ma.validates("country")
+    def _check_country(self, value: str, **_: Any) -> None:
+        if value not in holidays.list_supported_countries(include_aliases=False):
+            raise ma.ValidationError(
+                f"“{value}” is not a two-letter country whose public holidays are known"
+            )
+
+    @ma.validates_schema
+    def _check_agreement(self, data: Mapping[str, Any], **_: Any) -> None:
+        regions = holidays.list_supported_countries(include_aliases=False)
+        region = data.get("subdivision")
+        if region is not None and region not in regions.get(data.get("country", ""), ()):
+            raise ma.ValidationError("is not a region of the country", "subdivision")
+        if "default_locale" in data and data["default_locale"] not in data["locales"]:
+            raise ma.ValidationError("is not one of the locales", "default_locale")
+
+
+# services.yaml
+
+
+class ServiceLevelIn(Schema):
+    hours = _number(0.25, 87_600)
+    working_days = _number(1, 3_650)
+    clock = _one_of("calendar", "working")
+    cut_off = Clock()
+
+    @ma.validates_schema
+    def _check_choice(self, data: Mapping[str, Any], **_: Any) -> None:
+        if ("hours" in data) == ("working_days" in data):
+            raise ma.ValidationError("give either hours or working_days")
+        if "working_days" in data and data.get("clock") == "calendar":
+            raise ma.ValidationError("working days are on the working clock", "clock")
+        if "hours" in data and "clock" not in data:
+            raise ma.ValidationError("say calendar or working", "clock")
+
+
+class AttributeIn(Schema):
+    code = Code(required=True)
+    datatype = _one_of(*DATATYPES, required=True)
+    required = fields.Boolean(load_default=False)
+    description = Translated(required=True)
+    datatype_description = Translated()
+    values = Coded(Translated(), free_keys=True)
+
+    @ma.validates_schema
+    def _check_values(self, data: Mapping[str, Any], **_: Any) -> None:
+        is_list = data["datatype"] in LIST_DATATYPES
+        if is_list and not data.get("values"):
+            raise ma.ValidationError("a list needs at least one value", "values")
+        if not is_list and "values" in data:
+            raise ma.ValidationError(f"a {data['datatype']} has no values", "values")
+
+
+class EmergencyIn(Schema):
+    phone = Text(required=True, longest=40)
+    text = Translated(Text(longest=500), required=True)
+
+
+class ServiceIn(Schema):
+    code = Code(required=True)
+    group = Code(required=True)
+    name = Translated(required=True)
+    description = Translated(Text(longest=500), required=True)
+    keywords = Translated(fields.List(Text(longest=60)))
+    type = _one_of(*(kind.value for kind in ServiceKind), load_default="realtime")
+    family = Code()
+    duplicate_radius_m = _number(1, 1_000)
+    duplicate_days = _number(0.01, 730)
+    service_level = fields.Nested(ServiceLevelIn)
+    reopen_days = _whole(0, 730)
+    close_after_days = _whole(0, 730)
+    public_precision = _one_of("exact", "block")
+    moderation = _one_of("none", "before_publication")
+    emergency = fields.Nested(EmergencyIn)
+    attributes = fields.List(fields.Nested(AttributeIn), load_default=list)
+
+    @ma.validates_schema
+    def _check_emergency(self, data: Mapping[str, Any], **_: Any) -> None:
+        if "emergency" in data and data["attributes"]:
+            raise ma.ValidationError("an emergency cannot be filed: it has none", "attributes")
+
+
+class ServicesIn(Schema):
+    """`services.yaml`."""
+
+    groups = Coded(Translated(), required=True)
+    services = fields.List(fields.Nested(ServiceIn), required=True, validate=validate.Length(min=1))
+
+
+# teams.yaml
+
+
+class CalendarIn(Schema):
+    monday = fields.List(Period())
+    tuesday = fields.List(Period())
+    wednesday = fields.List(Period())
+    thursday = fields.List(Period())
+    friday = fields.List(Period())
+    saturday = fields.List(Period())
+    sunday = fields.List(Period())
+    works_on_holidays = fields.Boolean(load_default=False)
+
+    @ma.validates_schema
+    def _check_periods(self, data: Mapping[str, Any], **_: Any) -> None:
+        periods = {day: data[day] for day in WEEKDAYS if data.get(day)}
+        if not periods:
+            raise ma.ValidationError("the calendar has no working hours")
+        for day, spans in periods.items():
+            ordered = all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
+            if not ordered:
+                raise ma.ValidationError("periods overlap or are out of order", day)
+
+
+class TeamIn(Schema):
+    code = Code(required=True)
+    name = Translated(required=True)
+    agency = Text()
+    email = fields.Email()
+    locale = fields.String(validate=validate.Regexp(_LOCALE.pattern + r"\Z"))
+    calendar = Code()
+    digest = _one_of(*(choice.value for choice in DigestChoice), load_default="daily")
+
+
+class TeamsIn(Schema):
+    """`teams.yaml`."""
+
+    calendars = Coded(fields.Nested(CalendarIn), load_default=dict)
+    teams = fields.List(fields.Nested(TeamIn), required=True, validate=validate.Length(min=1))
+
+
+# assets.yaml
+
+
+class AssetAttributeIn(Schema):
+    code = Code(required=True)
+    datatype = _one_of(*DATATYPES, required=True)
+    name = Translated(required=True)
+    values = Coded(Translated(), free_keys=True)
+
+
+class AssetFileIn(Schema):
+    path = Text(required=True)
+    crs = Crs(load_default="EPSG:4326")
+    delimiter = fields.String(load_default=",", validate=validate.Length(equal=1))
+    code = Text(required=True)
+    lat = Text()
+    lon = Text()
+    attributes = Coded(Text(), load_default=dict)
+    state = Text()
+    states = Coded(_one_of(*ASSET_STATES), free_keys=True)
+
+    @ma.validates_schema
+    def _check_position(self, data: Mapping[str, Any], **_: Any) -> None:
+        is_table = data["path"].removesuffix(".gz").endswith(".csv")
+        if is_table and not ("lat" in data and "lon" in data):
+            raise ma.ValidationError("a table needs the columns lat and lon")
+        if not is_table and ("lat" in data or "lon" in data):
+            raise ma.ValidationError("GeoJSON has its own positions: leave lat and lon out")
+
+
+class AssetKindIn(Schema):
+    code = Code(required=True)
+    name = Translated(required=True)
+    icon = Code()
+    adoptable = fields.Boolean(load_default=False)
+    owner_team = Code()
+    services = fields.List(Code(), load_default=list)
+    link_radius_m = _number(1, 500, load_default=25.0)
+    attributes = fields.List(fields.Nested(AssetAttributeIn), load_default=list)
+    files = fields.List(fields.Nested(AssetFileIn), load_default=list)
+
+
+class AssetsIn(Schema):
+    """`assets.yaml`."""
+
+    kinds = fields.List(fields.Nested(AssetKindIn), required=True)
+
+
+# closed days
+
+
+def parse_date(text: str) -> date:
+    """The day of an ISO date.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    return date.fromisoformat(text.strip())
+
+
+# From errors to faults
+
+
+def load(schema: Schema, document: Document, findings: Findings) -> dict[str, Any] | None:
+    """What the document says, checked; None after faults, all of which are noted."""
+    try:
+        loaded: dict[str, Any] = schema.load(document.data)
+    except ma.ValidationError as error:
+        for path, message in _flat(error.messages, ()):
+            reason = _sentence(schema, path, message)
+            findings.fault(document.file, document.line(path), reason)
+        return None
+    return loaded
+
+
+def _flat(messages: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    if isinstance(messages, dict):
+        for key, inner in messages.items():
+            yield from _flat(inner, path if key == "_schema" else (*path, key))
+    elif isinstance(messages, list):
+        for message in messages:
+            yield from _flat(message, path)
+    else:
+        yield path, str(messages)
+
+
+def _sentence(schema: Schema, path: tuple[Any, ...], message: str) -> str:
+    name = ".".join(str(part) for part in path if isinstance(part, str)) or "the file"
+    key = str(path[-1]) if path else ""
+    match message:
+        case "Unknown field.":
+            close = difflib.get_close_matches(key, _keys_at(schema, path[:-1]), n=1)
+            hint = f": did you mean “{close[0]}”?" if close else ""
+            return f"unknown key “{key}”{hint}"
+        case "Missing data for required field.":
+            return f"“{key}” is missing"
+        case "Field may not be null.":
+            return f"“{name}” has no value"
+        case _:
+            words = message[:1].lower() + message[1:] if message else message
+            return f"“{name}” {words.rstrip('.')}" if path else words.rstrip(".")
+
+
+def _keys_at(schema: ma.Schema, path: tuple[Any, ...]) -> list[str]:
+    """The keys that may stand at that path of a document."""
+    here: Any = schema
+    for part in path:
+        if isinstance(here, ma.Schema):
+            by_key = {field.data_key or name: field for name, field in here.fields.items()}
+            here = by_key.get(str(part))
+        elif isinstance(here, fields.List | Coded):
+            here = here.inner
+        if isinstance(here, fields.Nested):
+            here = here.schema
+    if not isinstance(here, ma.Schema):
+        return []
+    return [field.data_key or name for name, field in here.fields.items()]
