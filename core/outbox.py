@@ -52,11 +52,17 @@ def declare(name: str, meaning: str) -> EventName:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One event about to be emitted: ids and codes only."""
+    """One event about to be emitted: ids and codes only.
+
+    Attributes:
+        request_id: of the request that caused it, when one batch works for many; else that of the
+            request or task in hand.
+    """
 
     subject_id: UUID | None
     jurisdiction_id: int | None
     data: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,17 @@ class Event:
     data: Mapping[str, Any]
     request_id: str | None
     created_at: datetime
+
+
+def after(
+    cause: Event | None, subject_id: UUID | None, jurisdiction_id: int | None, **data: Any
+) -> Happening:
+    """What follows from an event: under the same request id, and told to nobody if that was."""
+    if cause is None:
+        return Happening(subject_id, jurisdiction_id, data)
+    if cause.data.get("quiet"):
+        data["quiet"] = True
+    return Happening(subject_id, jurisdiction_id, data, cause.request_id)
 
 
 def emit(
@@ -96,7 +113,7 @@ def emit_many(session: Session, name: EventName, happenings: Sequence[Happening]
                 "subject_id": happening.subject_id,
                 "jurisdiction_id": happening.jurisdiction_id,
                 "data": dict(happening.data),
-                "request_id": current_request_id(),
+                "request_id": happening.request_id or current_request_id(),
             }
             for happening in happenings
         ],
@@ -110,11 +127,19 @@ def current_request_id() -> str | None:
 
 
 def claim_pending(
-    session: Session, reactions: Mapping[str, Sequence[str]], *, now: datetime, limit: int
+    session: Session,
+    reactions: Mapping[str, Sequence[str]],
+    *,
+    now: datetime,
+    limit: int,
+    leaving: Sequence[str] = (),
 ) -> list[tuple[int, str, list[str]]]:
     """Mark up to `limit` pending events as relayed: `(id, name, reactions)`, oldest first.
 
     An event without a reaction is done at once.
+
+    Args:
+        leaving: names of events to leave pending, because nobody has room for them.
     """
     waiting = sa.case(
         *(
@@ -125,7 +150,7 @@ def claim_pending(
     )
     pending = (
         sa.select(OutboxEvent.id)
-        .where(OutboxEvent.relayed_at.is_(None))
+        .where(OutboxEvent.relayed_at.is_(None), OutboxEvent.name.not_in(list(leaving)))
         .order_by(OutboxEvent.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -171,8 +196,9 @@ def stalled(session: Session, *, relayed_before: datetime, limit: int) -> list[i
 def take(session: Session, reaction: str, event_ids: Sequence[int]) -> list[Event]:
     """Lock those events that still wait for `reaction`, oldest first.
 
-    Events that another worker holds, or that are done, are left out: delivery is at least once,
-    the effect is once.
+    Waits while another worker has one of them for another reaction, and then leaves out what is
+    done: delivery is at least once, the effect is once. All lock in one order, so nobody waits in
+    a circle.
     """
     rows = session.execute(
         sa.select(
@@ -190,7 +216,7 @@ def take(session: Session, reaction: str, event_ids: Sequence[int]) -> list[Even
             OutboxEvent.waiting.contains([reaction]),
         )
         .order_by(OutboxEvent.id)
-        .with_for_update(skip_locked=True)
+        .with_for_update()
     )
     return [Event(*row) for row in rows]
 

@@ -6,6 +6,7 @@ from core.outbox import declare
 
 SUBMITTED = declare("report.submitted", "A report was received; it has no team yet.")
 LOCATED = declare("report.located", "Its position, address and areas are known, or known missing.")
+UNPLACED = declare("report.unplaced", "It has an address and no position: a geocoder may know.")
 TRIAGED = declare("report.triaged", "It was routed to a team and has a due date.")
 JOINED = declare("report.joined", "It was found to repeat another report. Data: parent_id.")
 UNJOINED = declare("report.unjoined", "It stands for itself again. Data: parent_id.")

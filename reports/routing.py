@@ -1,0 +1,246 @@
+"""Which team gets a report, why, and until when.
+
+1. `plan` reads a jurisdiction's rules, teams and calendars once per version of the city.
+2. `decide` is the rule itself, without any input or output: the first rule whose conditions all
+   hold wins; the answer says which, why, and which would have been next.
+3. `due_for` says until when, by the calendar of the team.
+
+`reports.triage` stores the answer. A team that a person chose is final: no rule ever takes a report
+from it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from accounts.models import Team
+from core.text import fold
+from geo.jurisdictions import JurisdictionRef
+from reports.catalogue import Catalogue, ServiceEntry
+from reports.routing_grammar import Comparison, Condition, Rule, Subject, from_data
+from reports.service_levels import RestlessError, ServiceLevel, WorkCalendar, due_at
+
+#: `routed_by` of a report that a rule sent; a person is final.
+BY_RULE, BY_PERSON = "rule", "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What rules may look at. `areas` has pairs of layer and code; `words` are folded."""
+
+    service_code: str
+    group: str
+    source: str
+    areas: frozenset[tuple[str, str]] = frozenset()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingPlan:
+    """The rules of a jurisdiction with the teams they name, at one version of the city."""
+
+    catalogue: Catalogue = field(repr=False)
+    rules: tuple[Rule, ...]
+    teams: Mapping[str, int]
+    calendars: Mapping[int, WorkCalendar]
+    usual: WorkCalendar
+    areas: Mapping[int, tuple[str, str]]
+
+    def calendar_of(self, team_id: int | None) -> WorkCalendar:
+        """When that team works; usual office hours where there is no team."""
+        return self.usual if team_id is None else self.calendars.get(team_id, self.usual)
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Where a report goes. `explanation` is what is stored: codes and the city's own words."""
+
+    team_id: int | None
+    priority: int | None
+    service_level: ServiceLevel | None
+    explanation: Mapping[str, Any]
+
+
+_kept: dict[int, RoutingPlan] = {}
+_lock = threading.Lock()
+
+
+def plan(session: Session, catalogue: Catalogue) -> RoutingPlan:
+    """The routing plan of a catalogue; one statement when the city changed, else none."""
+    kept = _kept.get(catalogue.place.id)
+    if kept is None or kept.catalogue is not catalogue:
+        kept = _read(session, catalogue)
+        with _lock:
+            _kept[catalogue.place.id] = kept
+    return kept
+
+
+def decide(table: RoutingPlan, facts: Facts) -> Routing:
+    """The first rule that fits, with its explanation.
+
+    A rule whose team is gone does not fit: the next one does. Without any, the report has no team
+    and stands in the queue of reports that nobody has.
+    """
+    fitting = (
+        (rule, why)
+        for rule in table.rules
+        if rule.team in table.teams and (why := _why(rule, facts)) is not None
+    )
+    first = next(fitting, None)
+    if first is None:
+        return Routing(None, None, None, {"rule": None, "why": [], "next": None})
+    rule, why = first
+    second = next(fitting, None)
+    explanation = {
+        "rule": rule.code,
+        "position": rule.line,
+        "text": rule.text,
+        "team": rule.team,
+        "why": why,
+        "priority": rule.priority,
+        "tags": list(rule.tags),
+        "next": second
+        and {"rule": second[0].code, "position": second[0].line, "team": second[0].team},
+    }
+    level = rule.due and ServiceLevel.from_data(rule.due.as_service_level())
+    return Routing(table.teams[rule.team], rule.priority, level or None, explanation)
+
+
+def due_for(
+    table: RoutingPlan,
+    service: ServiceEntry,
+    routing: Routing,
+    *,
+    team_id: int | None,
+    requested_at: datetime,
+    priority: int,
+) -> datetime | None:
+    """When the report is due: by its rule if that says so, else by its service and priority."""
+    calendar = table.calendar_of(team_id)
+    try:
+        if routing.service_level is not None:
+            return due_at(routing.service_level, requested_at, calendar)
+        level = ServiceLevel.from_data(service.service_level)
+        return None if level is None else due_at(level, requested_at, calendar, priority=priority)
+    except RestlessError:
+        # A team that never works promises nothing; the city folder's check warns about it.
+        return None
+
+
+def facts_of(
+    table: RoutingPlan,
+    service: ServiceEntry,
+    *,
+    source: str,
+    areas: Sequence[int] | None,
+    attributes: Mapping[str, Any],
+    description: str,
+) -> Facts:
+    """What rules may look at of a stored report."""
+    return Facts(
+        service_code=service.code,
+        group=service.group,
+        source=source,
+        areas=frozenset(table.areas[id_] for id_ in areas or () if id_ in table.areas),
+        attributes=attributes,
+        words=f" {fold(description)} ",
+    )
+
+
+def forget() -> None:
+    """Drop what is kept in memory; for tests, whose database goes back in time."""
+    with _lock:
+        _kept.clear()
+
+
+def closed_days_of(place: JurisdictionRef) -> frozenset[date]:
+    """The days on which the city itself is closed, beside public holidays."""
+    days = place.policy.get("closed_days") or ()
+    return frozenset(date.fromisoformat(day["date"]) for day in days)
+
+
+def _read(session: Session, catalogue: Catalogue) -> RoutingPlan:
+    place = catalogue.place
+    closed = closed_days_of(place)
+
+    def calendar(data: Mapping[str, Any]) -> WorkCalendar:
+        return WorkCalendar.from_data(
+            data,
+            time_zone=place.time_zone.key,
+            country=place.country,
+            subdivision=place.subdivision,
+            closed_days=closed,
+        )
+
+    teams = session.execute(
+        sa.select(Team.id, Team.code, Team.calendar, Team.is_active).where(
+            Team.jurisdiction_id == place.id
+        )
+    ).all()
+    return RoutingPlan(
+        catalogue=catalogue,
+        rules=tuple(
+            from_data(stored.rule, text=stored.text, line=stored.position)
+            for stored in catalogue.rules
+        ),
+        teams={team.code: team.id for team in teams if team.is_active},
+        calendars={team.id: calendar(team.calendar) for team in teams},
+        usual=calendar({}),
+        areas={area.id: (area.layer, area.code) for area in place.areas.refs},
+    )
+
+
+def _why(rule: Rule, facts: Facts) -> list[dict[str, Any]] | None:
+    """What made every condition hold; None when one does not."""
+    reasons = []
+    for condition in rule.conditions:
+        matched = _matched(condition, facts)
+        if bool(matched) is condition.negated:
+            return None
+        reasons.append(
+            {
+                "subject": condition.subject.value,
+                **({"key": condition.key} if condition.key else {}),
+                **({"not": True} if condition.negated else {}),
+                "values": matched or list(condition.values),
+            }
+        )
+    return reasons
+
+
+def _matched(condition: Condition, facts: Facts) -> list[str]:
+    """Those of the condition's values that hold."""
+    match condition.subject:
+        case Subject.SERVICE:
+            return [value for value in condition.values if value == facts.service_code]
+        case Subject.GROUP:
+            return [value for value in condition.values if value == facts.group]
+        case Subject.SOURCE:
+            return [value for value in condition.values if value == facts.source]
+        case Subject.AREA:
+            return [value for value in condition.values if (condition.key, value) in facts.areas]
+        case Subject.WORDS:
+            return [value for value in condition.values if f" {fold(value)} " in facts.words]
+        case Subject.ATTRIBUTE:
+            return _matched_attribute(condition, facts.attributes.get(condition.key))
+
+
+def _matched_attribute(condition: Condition, answer: Any) -> list[str]:
+    if answer is None:
+        return []
+    if condition.comparison is Comparison.IS:
+        answers = {str(item) for item in (answer if isinstance(answer, list) else [answer])}
+        return [value for value in condition.values if value in answers]
+    if isinstance(answer, bool) or not isinstance(answer, int | float):
+        return []
+    limit = float(condition.values[0])
+    is_within = answer >= limit if condition.comparison is Comparison.AT_LEAST else answer <= limit
+    return [condition.values[0]] if is_within else []
