@@ -16,8 +16,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from core.db import Executor
 from geo.areas import AreaIndex, AreaRef, AreaShape, Boundary
 from geo.errors import (
     JurisdictionNeededError,
@@ -83,12 +83,12 @@ class Jurisdictions:
         self._clock = clock
         self.forget()
 
-    def all(self, session: Session) -> Sequence[JurisdictionRef]:
+    def all(self, session: Executor) -> Sequence[JurisdictionRef]:
         """Every jurisdiction, by code."""
         by_code = self._current(session).by_code
         return [by_code[code] for code in sorted(by_code)]
 
-    def by_id(self, session: Session, jurisdiction_id: int) -> JurisdictionRef:
+    def by_id(self, session: Executor, jurisdiction_id: int) -> JurisdictionRef:
         """The jurisdiction of a stored row.
 
         Raises:
@@ -97,11 +97,10 @@ class Jurisdictions:
         known = self._current(session).by_id
         if jurisdiction_id not in known:
             # Loaded within the last second by another process.
-            self.forget()
-            known = self._current(session).by_id
+            known = self._current(session, look_again=True).by_id
         return known[jurisdiction_id]
 
-    def by_code(self, session: Session, code: str) -> JurisdictionRef:
+    def by_code(self, session: Executor, code: str) -> JurisdictionRef:
         """The jurisdiction that people call by this code.
 
         Raises:
@@ -116,7 +115,7 @@ class Jurisdictions:
 
     def resolve(
         self,
-        session: Session,
+        session: Executor,
         *,
         code: str | None = None,
         point: Point | None = None,
@@ -153,26 +152,29 @@ class Jurisdictions:
             return self.by_code(session, default)
         raise JurisdictionNeededError(field="jurisdiction", known=sorted(known))
 
-    def _current(self, session: Session) -> _Snapshot:
+    def _current(self, session: Executor, *, look_again: bool = False) -> _Snapshot:
         snapshot = self._snapshot
-        if snapshot is not None and self._clock() - snapshot.checked_at < CHECK_EVERY_S:
+        if snapshot is not None and not look_again and self._is_fresh(snapshot):
             return snapshot
         # While one thread looks, the others go on with what they have, if they have anything.
-        if not self._lock.acquire(blocking=snapshot is None):
+        if not self._lock.acquire(blocking=snapshot is None or look_again):
             assert snapshot is not None
             return snapshot
         try:
             snapshot = self._snapshot
             now = self._clock()
-            if snapshot is not None and now - snapshot.checked_at < CHECK_EVERY_S:
+            if snapshot is not None and not look_again and self._is_fresh(snapshot):
                 return snapshot
             self._snapshot = _read(session, snapshot, now)
             return self._snapshot
         finally:
             self._lock.release()
 
+    def _is_fresh(self, snapshot: _Snapshot) -> bool:
+        return self._clock() - snapshot.checked_at < CHECK_EVERY_S
 
-def _read(session: Session, before: _Snapshot | None, now: float) -> _Snapshot:
+
+def _read(session: Executor, before: _Snapshot | None, now: float) -> _Snapshot:
     """The jurisdictions as they are, reading again only those that changed."""
     stamps = {
         row.id: (row.version, row.updated_at)
@@ -196,7 +198,7 @@ def _read(session: Session, before: _Snapshot | None, now: float) -> _Snapshot:
     )
 
 
-def _read_whole(session: Session, ids: Sequence[int]) -> list[JurisdictionRef]:
+def _read_whole(session: Executor, ids: Sequence[int]) -> list[JurisdictionRef]:
     shapes: dict[int, list[AreaShape]] = {id_: [] for id_ in ids}
     areas = sa.select(
         Area.jurisdiction_id, Area.id, Area.layer, Area.code, Area.names, Area.geometry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -61,7 +61,7 @@ def test_clean_text_keeps_words_and_drops_controls(text: str, cleaned: str) -> N
 def test_clean_text_makes_well_formed_xml_and_stays_clean(text: str) -> None:
     cleaned = clean(text)
     assert clean(cleaned) == cleaned
-    element = ElementTree.Element("d")
+    element = ET.Element("d")
     element.text = cleaned
-    assert (ElementTree.fromstring(ElementTree.tostring(element)).text or "") == cleaned
+    assert (ET.fromstring(ET.tostring(element)).text or "") == cleaned
     assert "\x00" not in cleaned
