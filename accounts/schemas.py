@@ -26,7 +26,7 @@ class Email(Text):
 
 
 class SignInIn(Schema):
-    """One of: address and password, address and mailed code, or the token of a mailed link."""
+    """One of: address and password, address and mailed code, challenge and token of a link."""
 
     email = Email(metadata={"example": "agent@ville.example"})
     password = Text(
@@ -36,7 +36,10 @@ class SignInIn(Schema):
     code = Text(
         max_length=20, metadata={"description": "The six digits of a mailed message; see /link."}
     )
-    token = Text(max_length=100, metadata={"description": "What the mailed link carries."})
+    challenge = fields.UUID(
+        metadata={"description": "From a mailed link: /sign-in/{challenge}/{token}."}
+    )
+    token = Text(max_length=100, metadata={"description": "From the same mailed link."})
     otp = Text(
         max_length=20,
         allow_none=True,
@@ -50,8 +53,9 @@ class SignInIn(Schema):
         ways = [name for name in ("password", "code", "token") if name in data]
         if len(ways) != 1:
             raise ma.ValidationError("Send exactly one of password, code and token.")
-        if ways != ["token"] and "email" not in data:
-            raise ma.ValidationError("Missing data for required field.", "email")
+        needed = "challenge" if ways == ["token"] else "email"
+        if needed not in data:
+            raise ma.ValidationError("Missing data for required field.", needed)
 
 
 class SessionOut(Schema):

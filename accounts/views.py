@@ -46,8 +46,8 @@ def _keep_nowhere(response: Response) -> Response:
 def sign_in(sent: dict[str, Any]) -> signing_in.Opened:
     """Open a session.
 
-    With address and password, with the code that `POST sessions/link` had mailed, or with the
-    token of the link in the same message. The first proof of an address creates the account.
+    With address and password, with the code that `POST sessions/link` had mailed, or with
+    what the link in the same message carries. The first proof of an address creates the account.
     """
     if sent.get("otp"):
         raise SecondFactorOffError(field="otp")
@@ -126,7 +126,7 @@ def _prove(session: Session, sent: dict[str, Any], now: datetime) -> Person | No
     """The person who sent this, if it proves who they are."""
     secret = current_app.config["SECRET_KEY"]
     if "token" in sent:
-        return challenges.answer_link(session, secret, sent["token"], now=now)
+        return challenges.answer_link(session, secret, sent["challenge"], sent["token"], now=now)
     if "code" in sent:
         return challenges.answer_code(session, secret, sent["email"], sent["code"], now=now)
     return signing_in.check_password(session, sent["email"], sent["password"])

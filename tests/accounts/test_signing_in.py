@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
 
 from accounts import passwords, people, signing_in
 from accounts.models import Person, SignInSession
@@ -46,7 +47,7 @@ def verifications(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return held_against
 
 
-def sign_in(client: FlaskClient, **payload: str | None):  # type: ignore[no-untyped-def]
+def sign_in(client: FlaskClient, **payload: str | None) -> TestResponse:
     return client.post("/api/v1/sessions", json=payload)
 
 
@@ -146,6 +147,8 @@ def test_a_broken_hash_in_the_database_is_a_refusal_and_no_defect(
         ({"email": "a@b.example"}, "_schema"),
         ({"password": PASSWORD}, "email"),
         ({"code": "123456"}, "email"),
+        ({"token": "x" * 22}, "challenge"),
+        ({"token": "x" * 22, "challenge": "1"}, "challenge"),
         ({"email": "a@b.example", "password": PASSWORD, "code": "123456"}, "_schema"),
         ({"email": "not an address", "password": PASSWORD}, "email"),
         ({"email": "a\u0000@b.example", "password": PASSWORD}, "email"),
