@@ -1,4 +1,4 @@
-"""Tables of the kernel: the outbox and its dead letters."""
+"""Tables of the kernel: the outbox, its dead letters, and answers kept for clients that retry."""
 
 from __future__ import annotations
 
@@ -68,3 +68,23 @@ class DeadLetter(Base):
     error: Mapped[str] = mapped_column(comment="Class and place of the error; no values of rows")
     failed_at: Mapped[datetime]
     settled_at: Mapped[datetime | None] = mapped_column(comment="Retried or dropped by an operator")
+
+
+class KeptAnswer(Base):
+    """The answer to a write under an `Idempotency-Key`, to give again to whoever repeats it.
+
+    Kept for a day. It may hold what the answer held, so who erases a person erases the answers
+    about their reports too: `core.idempotency.forget`.
+    """
+
+    __tablename__ = "kept_answers"
+
+    digest: Mapped[bytes] = mapped_column(
+        primary_key=True, comment="SHA-256 of caller, method, path and key"
+    )
+    payload_digest: Mapped[bytes] = mapped_column(comment="SHA-256 of what was sent")
+    subject_id: Mapped[UUID | None] = mapped_column(comment="The thing that was written to")
+    status: Mapped[int | None] = mapped_column(sa.SmallInteger, comment="null: being worked on")
+    headers: Mapped[dict[str, Any]] = mapped_column(server_default=sa.text("'{}'::jsonb"))
+    body: Mapped[str] = mapped_column(server_default=sa.text("''"))
+    created_at: Mapped[datetime] = mapped_column(index=True)

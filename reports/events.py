@@ -15,6 +15,10 @@ STATUS_CHANGED = declare(
     "report.status_changed", "It moved to another status. Data: history_id, from, to."
 )
 REROUTED = declare("report.rerouted", "Another team answers for it now. Data: history_id.")
+SERVICE_CHANGED = declare(
+    "report.service_changed", "It is of another service; it is triaged again. Data: history_id."
+)
+MOVED = declare("report.moved", "Staff put it elsewhere; it is located again. Data: history_id.")
 QUESTION_ASKED = declare("report.question_asked", "The team asks its reporter. Data: note_id.")
 ANSWERED = declare("report.answered", "The reporter answered. Data: note_id.")
 ADDED_TO = declare("report.added_to", "The reporter added words. Data: note_id.")

@@ -118,6 +118,14 @@ class ServiceRequest(Base):
             "parent_id",
             postgresql_where=sa.text("parent_id IS NOT NULL"),
         ),
+        # The queue of those that nobody could place.
+        sa.Index(
+            "ix_service_requests_unplaced",
+            "jurisdiction_id",
+            "due_at",
+            "id",
+            postgresql_where=sa.text(f"status IN ({_OPEN}) AND cell IS NULL"),
+        ),
         sa.Index("ix_service_requests_search", "search", postgresql_using="gin"),
         sa.Index("ix_service_requests_areas", "areas", postgresql_using="gin"),
     )

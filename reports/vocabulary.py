@@ -91,6 +91,8 @@ class HistoryKind(enum.StrEnum):
     PHOTO_ADDED = "photo_added"
     PHOTO_DROPPED = "photo_dropped"
     DUE_CHANGED = "due_changed"
+    WITHDRAWN = "withdrawn"
+    VISIBILITY_CHANGED = "visibility_changed"
 
 
 class ActorKind(enum.StrEnum):
