@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 import sqlalchemy as sa
+from flask.cli import AppGroup
 
 from core.db import reading, transaction
 from geo.models import Jurisdiction
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.group("jurisdictions")
-def jurisdictions() -> None:
-    """Cities: load one from its folder, list those that are here."""
+jurisdictions = AppGroup(
+    "jurisdictions", help="Cities: load one from its folder, list those that are here."
+)
 
 
 @jurisdictions.command("load")

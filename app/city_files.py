@@ -305,9 +305,7 @@ def read_geojson(folder: Path, name: str, crs: str, findings: Findings) -> list[
         feature = _feature(name, ordinal, line, item, findings)
         if feature is not None:
             features.append(feature)
-    if not features or not _units_fit(name, features, crs, findings):
-        return []
-    return _to_wgs84(features, crs)
+    return _to_wgs84(_with_fitting_units(name, features, crs, findings), crs)
 
 
 def _is_same_crs(stated: Any, crs: str) -> bool:
@@ -324,8 +322,11 @@ def _feature(name: str, ordinal: int, line: int, item: Any, findings: Findings) 
     try:
         geometry = shapely.geometry.shape(item["geometry"])
         properties = item["properties"] or {}
-        if geometry.is_empty or not isinstance(properties, dict):
-            raise ValueError("empty")
+        coordinates = shapely.get_coordinates(geometry)
+        if not len(coordinates) or not np.isfinite(coordinates).all():
+            raise ValueError("no coordinates")
+        if not isinstance(properties, dict):
+            raise TypeError("properties")
     except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError):
         findings.fault(name, line, f"feature {ordinal} has no usable geometry")
         return None
@@ -351,14 +352,21 @@ def _lines_of(text: str, items: Sequence[Any]) -> Iterator[int]:
             continue
 
 
-def _units_fit(name: str, features: Sequence[Feature], crs: str, findings: Findings) -> bool:
+def _with_fitting_units(
+    name: str, features: Sequence[Feature], crs: str, findings: Findings
+) -> list[Feature]:
+    fitting: list[Feature] = []
+    wrong: list[tuple[int, str]] = []
     for feature in features:
         x, y = shapely.get_coordinates(feature.geometry)[0]
         problem = wrong_units(float(x), float(y), crs)
-        if problem is not None:
-            findings.fault(name, feature.line, problem)
-            return False
-    return True
+        if problem is None:
+            fitting.append(feature)
+        else:
+            wrong.append((feature.line, problem))
+    if wrong:
+        findings.many(name, [line for line, _ in wrong], wrong[0][1])
+    return fitting
 
 
 def wrong_units(x: float, y: float, crs: str) -> str | None:

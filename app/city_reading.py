@@ -10,6 +10,7 @@ Touches no database; `app.city` loads what comes out.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -368,6 +369,8 @@ class _Reading:
         for row in rows:
             try:
                 pair = float(row.values[x_column]), float(row.values[y_column])
+                if not (math.isfinite(pair[0]) and math.isfinite(pair[1])):
+                    raise ValueError("not finite")
             except ValueError:
                 unreadable.append(row.line)
                 continue
