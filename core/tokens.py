@@ -27,38 +27,42 @@ class Purpose(StrEnum):
 
     TRACK = "track"  # read one's report, add words, answer, withdraw; id: the report's
     LEAVE = "leave"  # stop following; id: the follower's
-    CONFIRM = (
-        "confirm"  # say that an address is one's own; id: the follower's or the contact point's
-    )
+    CONFIRM = "confirm"  # say that an address is one's own; id: the follower's
+    WEBHOOK = "webhook"  # sign the calls of a webhook; id: the endpoint's
     SIGN_IN = "sign_in"  # open a session; id: the request's
 
 
-def token_for(secret: str, purpose: str, id: UUID | str, version: int | str) -> str:
+def token_for(secret: str, purpose: str, row_id: UUID | str, version: int | str) -> str:
     """The token of one purpose, one row and one version: 22 characters, safe in a URL."""
-    fields = (str(purpose), str(id), str(version))
+    digest = key_for(secret, purpose, row_id, version)
+    return base64.urlsafe_b64encode(digest[:_BYTES]).rstrip(b"=").decode()
+
+
+def key_for(secret: str, purpose: str, row_id: UUID | str, version: int | str) -> bytes:
+    """The 32 bytes that a token is made of, where a whole key is needed."""
+    fields = (str(purpose), str(row_id), str(version))
     # Length before value, so that no two different triples can ever join to the same bytes.
     signed = _DOMAIN + b"".join(
         len(raw).to_bytes(4, "big") + raw for raw in (field.encode() for field in fields)
     )
-    digest = hmac.digest(secret.encode(), signed, hashlib.sha256)
-    return base64.urlsafe_b64encode(digest[:_BYTES]).rstrip(b"=").decode()
+    return hmac.digest(secret.encode(), signed, hashlib.sha256)
 
 
-def code_for(secret: str, purpose: str, id: UUID | str, version: int | str) -> str:
+def code_for(secret: str, purpose: str, row_id: UUID | str, version: int | str) -> str:
     """Six digits for people who type rather than click. Its holder must limit tries and time."""
-    digest = token_for(secret, f"{purpose}.code", id, version).encode()
+    digest = token_for(secret, f"{purpose}.code", row_id, version).encode()
     return f"{int.from_bytes(hashlib.sha256(digest).digest()[:8]) % 1_000_000:06d}"
 
 
 def matches(
     secret: str,
     purpose: str,
-    id: UUID | str,
+    row_id: UUID | str,
     version: int | str,
     token: str | None,
 ) -> bool:
     """Whether `token` is that one; takes the same time for any wrong one."""
-    expected = token_for(secret, purpose, id, version).encode()
+    expected = token_for(secret, purpose, row_id, version).encode()
     # Compared as bytes: compare_digest refuses text outside ASCII, and a stranger may send
     # anything.
     return hmac.compare_digest(expected, (token or "").encode("utf-8", "surrogatepass"))

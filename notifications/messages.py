@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
-from notifications.vocabulary import Channel, Fault
+from notifications.vocabulary import Channel, Fault, RecipientKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,12 @@ Result = Sent | NotSent
 
 
 class Carrier(Protocol):
-    """A way of sending. Used for one batch by one thread, then closed; never in a transaction."""
+    """A way of sending. Used for one batch by one thread, then closed; never in a transaction.
+
+    `reads_html` says whether a letter's HTML is of use to it: making it takes time.
+    """
+
+    reads_html: bool
 
     def send(self, message: Message, now: datetime) -> Result:
         """Hand one message over, and tell what came of it. Never raises for the other side."""
@@ -86,3 +91,21 @@ class Carrier(Protocol):
 
 #: What sends each channel's messages. A channel that is not set up is missing.
 Carriers = Mapping[Channel, Carrier]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery that this process alone may send until its lease ends."""
+
+    id: UUID
+    event_id: int
+    event: str
+    jurisdiction_id: int
+    report_id: UUID | None
+    recipient_kind: RecipientKind
+    recipient_id: str
+    channel: Channel
+    locale: str
+    data: Mapping[str, Any]
+    attempts: int
+    created_at: datetime

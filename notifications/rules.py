@@ -56,7 +56,7 @@ OWN_REPORT_ONLY = frozenset(
 )
 
 #: Told once in the life of a report: a second person of the team taking it is no news.
-ONCE_PER_REPORT = frozenset({Occasion.RECEIVED, Occasion.ASSIGNED})
+ONCE_PER_REPORT = frozenset({Occasion.ASSIGNED})
 
 #: Answers to what the recipient did a moment ago; they may come at night.
 AWAITED = frozenset({Occasion.RECEIVED, Occasion.CONFIRM, Occasion.SIGN_IN})

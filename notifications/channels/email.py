@@ -71,6 +71,8 @@ class Server:
 class EmailCarrier:
     """Hands letters to one SMTP server."""
 
+    reads_html = True
+
     def __init__(
         self,
         server: Server,

@@ -21,6 +21,8 @@ _unfinished = itertools.count()
 class FolderCarrier:
     """A mailbox of plain text files that people and tests can read."""
 
+    reads_html = False
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         # Beside the folder, hence on the same file system, and so that whoever counts files there

@@ -29,6 +29,8 @@ _SIGNATURE_S = 12 * 3600
 class PushCarrier:
     """Hands messages to whatever push service each browser uses."""
 
+    reads_html = False
+
     def __init__(self, private_key: str, subject: str, outgoing: Outgoing) -> None:
         """`private_key`: P-256, raw in base64url or PEM; `subject`: a mailto: or https: of ours."""
         self._key = (

@@ -62,6 +62,8 @@ class Gateway:
 class SmsCarrier:
     """Hands texts to one gateway."""
 
+    reads_html = False
+
     def __init__(self, gateway: Gateway, outgoing: Outgoing) -> None:
         self._gateway = gateway
         self._outgoing = outgoing

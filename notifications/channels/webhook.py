@@ -21,6 +21,8 @@ from notifications.vocabulary import Channel, Fault
 class WebhookCarrier:
     """Posts events to endpoints."""
 
+    reads_html = False
+
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
         #: Endpoints that did not answer in this batch: the rest of it does not wait for them again.
