@@ -15,7 +15,7 @@ from accounts import access
 from app import access_log, embedded, health, metrics
 from app.commands import register_commands
 from app.config import Settings
-from app.features import register_features
+from app.features import register_features, register_pages
 from core import api, logging
 from core.db import db, refuse_dead_connections
 from reports.storage import open_storage
@@ -56,6 +56,7 @@ def compose(settings: Settings | None = None) -> Flask:
     metrics.install(app)
     health.install(app)
     register_features(app, json_api)
+    register_pages(app, json_api)
     register_commands(app)
     access.check_routes(app)
     return app
@@ -64,11 +65,11 @@ def compose(settings: Settings | None = None) -> Flask:
 class NoSessions(SessionInterface):
     """Nothing is kept in a signed cookie, so no request needs to look for one."""
 
-    def open_session(self, app: Flask, request: Request) -> SessionMixin:
+    def open_session(self, _app: Flask, _request: Request) -> SessionMixin:
         """An empty session that refuses to be written to."""
         return NullSession()
 
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+    def save_session(self, _app: Flask, _session: SessionMixin, _response: Response) -> None:
         """There is nothing to save."""
 
 

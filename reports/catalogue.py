@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from core.db import Executor
 from core.errors import InvalidError
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
@@ -100,7 +100,7 @@ _kept: dict[int, Catalogue] = {}
 _lock = threading.Lock()
 
 
-def catalogue_of(session: Session, jurisdiction_id: int) -> Catalogue:
+def catalogue_of(session: Executor, jurisdiction_id: int) -> Catalogue:
     """The catalogue of a jurisdiction, at most a second behind the database."""
     place = jurisdictions.by_id(session, jurisdiction_id)
     kept = _kept.get(jurisdiction_id)
@@ -117,7 +117,7 @@ def forget() -> None:
         _kept.clear()
 
 
-def _read(session: Session, place: JurisdictionRef) -> Catalogue:
+def _read(session: Executor, place: JurisdictionRef) -> Catalogue:
     columns = Service.__table__.c
     rows = session.execute(
         sa.select(*columns)

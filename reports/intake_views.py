@@ -13,7 +13,7 @@ from flask_smorest import Blueprint
 from accounts.access import EVERYONE, allow, current_actor
 from core.api import PayloadError, load
 from core.clock import utc_now
-from core.db import reading, transaction
+from core.db import reading, single_write, transaction
 from core.errors import InvalidError, NotFoundError
 from core.i18n import LANGUAGES, pick
 from core.links import track_url
@@ -103,7 +103,7 @@ def submit_report() -> ResponseReturnValue:
     storage = current_app.extensions["storage"]
     staged = media.stage(storage, photos) if photos else []
     now = utc_now()
-    with transaction() as session:
+    with transaction() if staged else single_write() as session:
         submitted = submission.submit(
             session,
             draft,

@@ -22,10 +22,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import Session
 
 from accounts.actors import Actor
 from accounts.rules import Permission
+from core.db import Executor
 from core.errors import ConflictError, ForbiddenError, InvalidError
 from core.ids import new_id
 from core.outbox import current_request_id
@@ -86,7 +86,7 @@ class AttributesError(InvalidError):
 class AssetFacts(Protocol):
     """What intake asks of the register of assets; `create_app` binds who answers."""
 
-    def position(self, session: Session, jurisdiction_id: int, asset_id: UUID) -> Point | None:
+    def position(self, session: Executor, jurisdiction_id: int, asset_id: UUID) -> Point | None:
         """Where the asset stands; None when this jurisdiction has no such asset."""
 
 
@@ -139,7 +139,7 @@ class Submitted:
 
 
 def submit(
-    session: Session,
+    session: Executor,
     draft: Draft,
     caller: Caller,
     *,
@@ -268,7 +268,7 @@ def _source(draft: Draft, caller: Caller, place: JurisdictionRef) -> Source:
 
 
 def _place(
-    session: Session, draft: Draft, place: JurisdictionRef, assets: AssetFacts | None
+    session: Executor, draft: Draft, place: JurisdictionRef, assets: AssetFacts | None
 ) -> tuple[Point | None, PlaceSource]:
     """The position to store and where it came from; an address alone is placed later."""
     asset_point = None
@@ -284,7 +284,7 @@ def _place(
     return None, PlaceSource.UNKNOWN
 
 
-def _check_named_reports(session: Session, draft: Draft, place: JurisdictionRef) -> None:
+def _check_named_reports(session: Executor, draft: Draft, place: JurisdictionRef) -> None:
     """The reports that the citizen says are the same, or are not, exist here."""
     named = {*draft.not_same_as, *([draft.same_as] if draft.same_as else [])}
     if not named:
@@ -390,7 +390,7 @@ def _caller_hash(caller: Caller, report_id: UUID, secret: str) -> bytes:
 
 
 def _replayed(
-    session: Session,
+    session: Executor,
     report_id: UUID,
     content_hash: bytes,
     caller_hash: bytes,

@@ -174,6 +174,15 @@ class OneSession:
     def remove(self) -> None:
         """The end of a request does not end the test's session."""
 
+    @property
+    def registry(self) -> OneSession:
+        """Asked whether a session is open already."""
+        return self
+
+    def has(self) -> bool:
+        """Whether one is: always."""
+        return True
+
 
 @pytest.fixture
 def session(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
