@@ -38,3 +38,19 @@ def register_features(app: Flask, json_api: Api) -> None:
         expose_headers=["ETag", "Link", "Retry-After", "X-Request-Id"],
         max_age=3600,
     )
+
+
+def register_pages(app: Flask, json_api: Api) -> None:
+    """Add the pages that people read, and the page that shows the JSON API."""
+    from web.home import Installation
+    from web.views import install
+
+    settings: Settings = app.extensions["settings"]
+    install(
+        app,
+        json_api,
+        Installation(
+            mail_folder=None if settings.smtp_url else str(settings.data_dir / "outbox"),
+            is_development=settings.environment == "development",
+        ),
+    )

@@ -1,0 +1,19 @@
+"""Every page, gathered: importing the modules below routes them, `install` adds them to the app."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from core.api import Api
+from web import following, home, manual, pages, public, signing_in, tracking
+from web.home import Installation
+
+__all__ = ["following", "home", "install", "public", "signing_in", "tracking"]
+
+
+def install(app: Flask, json_api: Api, installation: Installation) -> None:
+    """Add the pages. `json_api` is what `/docs` describes."""
+    app.extensions["installation"] = installation
+    app.extensions["json_api"] = json_api
+    manual.install(app)
+    pages.install(app)
