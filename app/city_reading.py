@@ -617,7 +617,7 @@ def _files(city: Mapping[str, Any]) -> dict[str, str]:
 def _jurisdiction(
     city: Mapping[str, Any], boundary: Any, closed_days: Sequence[Mapping[str, str]]
 ) -> JurisdictionSpec:
-    policy = {key: value for key, value in city["policy"].items() if value is not None}
+    policy = dict(city["policy"])
     quiet = policy.get("quiet_hours")
     if quiet is not None:
         policy["quiet_hours"] = {"from": quiet["start"], "to": quiet["end"]}
@@ -685,6 +685,7 @@ def _attribute(attribute: Mapping[str, Any], order: int) -> dict[str, Any]:
         "code": attribute["code"],
         "datatype": attribute["datatype"],
         "required": attribute["required"],
+        "variable": attribute["variable"],
         "order": order,
         "descriptions": attribute["description"],
         "datatype_descriptions": attribute.get("datatype_description", {}),

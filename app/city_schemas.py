@@ -263,7 +263,7 @@ class RetentionIn(Schema):
 
 
 class PolicyIn(Schema):
-    quiet_hours = fields.Nested(QuietHoursIn)
+    quiet_hours = fields.Nested(QuietHoursIn, allow_none=True)
     duplicates = fields.Nested(DuplicatesIn, load_default=lambda: {"radius_m": 30.0, "days": 30.0})
     moderation = _one_of("none", "before_publication", load_default="none")
     public_precision = _one_of("exact", "block", load_default="exact")
@@ -349,12 +349,15 @@ class AttributeIn(Schema):
     code = Code(required=True)
     datatype = _one_of(*DATATYPES, required=True)
     required = fields.Boolean(load_default=False)
+    variable = fields.Boolean(load_default=True)
     description = Translated(required=True)
     datatype_description = Translated()
     values = Coded(Translated(), free_keys=True)
 
     @ma.validates_schema
     def _check_values(self, data: Mapping[str, Any], **_: Any) -> None:
+        if data["required"] and not data["variable"]:
+            raise ma.ValidationError("what only informs cannot be required", "required")
         is_list = data["datatype"] in LIST_DATATYPES
         if is_list and not data.get("values"):
             raise ma.ValidationError("a list needs at least one value", "values")

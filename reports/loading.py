@@ -27,7 +27,8 @@ class ServiceSpec:
     Attributes:
         keywords: locale → words that people use for it.
         attributes: the service definition, in order; each has `code`, `datatype`, `required`,
-            `order`, `descriptions` (locale → text) and `values` (list of `key` and `names`).
+            `variable` (false: it informs and takes no answer), `order`, `descriptions` (locale →
+            text) and `values` (list of `key` and `names`).
         service_level: `{hours, clock}` or `{working_days}`, with `cut_off` "HH:MM"; empty: none.
         emergency: `{phone, text: locale → words}`, for what must not be filed.
     """

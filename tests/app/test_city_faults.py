@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import marshmallow as ma
 import pytest
+from ruamel.yaml import YAML
 
+from app import city_schemas
 from app.city_reading import CityFolderError, read_city
+from reports import routing_grammar
 
 CITIES = Path(__file__).parents[2] / "cities"
 
@@ -334,3 +339,52 @@ def test_closed_days_must_be_dates(folder: Path) -> None:
         "date,name_en,name_fr\n2026-12-24,Early closing,Fermeture\n24/12/2027,x,y\n"
     )
     assert faults(folder) == ["closed.csv:3: “24/12/2027” is not a date such as 2026-12-24"]
+
+
+def _keys(schema: ma.Schema) -> Iterator[str]:
+    """Every key that a file may hold, its inner mappings included."""
+    for name, field in schema.fields.items():
+        yield field.data_key or name
+        inner = field.inner if isinstance(field, ma.fields.List | city_schemas.Coded) else field
+        if isinstance(inner, ma.fields.Nested):
+            yield from _keys(inner.schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        city_schemas.CityIn,
+        city_schemas.ServicesIn,
+        city_schemas.TeamsIn,
+        city_schemas.AssetsIn,
+    ],
+)
+def test_every_key_is_documented(schema: type[ma.Schema]) -> None:
+    document = (CITIES.parent / "docs/city-folder.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"[a-z][a-z0-9_]*", document))
+    assert set(_keys(schema())) <= words
+
+
+def test_the_examples_of_the_document_are_right() -> None:
+    document = (CITIES.parent / "docs/city-folder.md").read_text(encoding="utf-8")
+    rules = re.search(r"```\n(# Danger first.*?)```", document, re.DOTALL)
+    assert rules is not None
+    assert [rule.code for rule in routing_grammar.parse(rules[1])] == [
+        "danger-chaussee",
+        "voirie-centre",
+        "otherwise",
+    ]
+    schemas = {
+        "format": city_schemas.CityIn,
+        "groups": city_schemas.ServicesIn,
+        "calendars": city_schemas.TeamsIn,
+        "kinds": city_schemas.AssetsIn,
+    }
+    seen = set()
+    for text in re.findall(r"```yaml\n(.*?)```", document, re.DOTALL):
+        data = YAML(typ="safe", pure=True).load(text)
+        first = next(iter(data))
+        if first in schemas:
+            assert schemas[first]().validate(data) == {}
+            seen.add(first)
+    assert seen == set(schemas)
