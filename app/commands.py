@@ -10,12 +10,14 @@ from flask import Flask, current_app
 from accounts.cli import accounts_commands
 from app.city_cli import jurisdictions
 from app.config import Settings
+from app.outbox_commands import outbox_commands
 
 
 def register_commands(app: Flask) -> None:
     """Add every feature's commands to `flask`."""
     app.cli.add_command(accounts_commands)
     app.cli.add_command(settings_command)
+    app.cli.add_command(outbox_commands)
     app.cli.add_command(jurisdictions)
 
 

@@ -345,7 +345,7 @@ class Run:
             database=settings.database_url is None,
             redis=settings.redis_url is None,
         )
-        for folder in (self.log_dir, self.data_dir / "beat", self.run_dir / "metrics"):
+        for folder in (self.log_dir, self.run_dir / "metrics"):
             folder.mkdir(exist_ok=True)
         for leftover in (self.run_dir / "metrics").iterdir():
             leftover.unlink()

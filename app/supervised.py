@@ -24,7 +24,7 @@ from app.config import Settings
 PROJECT = Path(__file__).resolve().parent.parent
 
 #: Programs whose output is JSON lines of our own logging.
-OURS = ("worker", "beat", "relay", "web")
+OURS = ("worker", "courier", "beat", "relay", "web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ def programs(settings: Settings) -> list[Program]:
                 "worker",
                 "--pool=prefork",
                 f"--concurrency={settings.pipeline_workers}",
+                "--queues=pipeline,house",
+                "--hostname=worker@%h",
                 "--without-gossip",
                 "--without-mingle",
                 "--loglevel=WARNING",
@@ -72,17 +74,37 @@ def programs(settings: Settings) -> list[Program]:
             stop_wait_s=45,
         ),
         Program(
+            "courier",
+            35,
+            # Apart from the pipeline, because it waits for mail servers, gateways and decoders.
+            _ours(
+                *celery,
+                "worker",
+                "--pool=threads",
+                "--concurrency=4",
+                "--queues=delivery,media",
+                "--hostname=courier@%h",
+                "--without-gossip",
+                "--without-mingle",
+                "--loglevel=WARNING",
+            ),
+            stop_wait_s=45,
+        ),
+        Program(
             "beat",
             40,
             _ours(
-                *celery,
+                sys.executable,
+                "-m",
+                "celery",
+                "-A",
+                "app.beating:celery",
                 "beat",
-                f"--schedule={data_dir / 'beat' / 'schedule'}",
                 "--pidfile=",
                 "--loglevel=WARNING",
             ),
         ),
-        Program("relay", 50, _ours(sys.executable, "-m", "workers.relay")),
+        Program("relay", 50, _ours(sys.executable, "-m", "app.relaying")),
         Program(
             "web",
             60,

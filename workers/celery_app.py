@@ -1,20 +1,31 @@
-"""The Celery application, made from the Flask application. It publishes nothing by itself.
+"""The Celery application, made from the Flask application.
 
-Only the relay publishes. Tasks acknowledge early: a message that is lost with its worker is
-relayed again by the sweeper, because the database, not the broker, knows what is done.
+Relay and beat publish; nobody else does. Tasks acknowledge early: a message that is lost with its
+worker is relayed again by the sweeper, because the database, not the broker, knows what is done.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from celery import Celery, Task
-from celery.signals import setup_logging
-from flask import Flask
+from celery.signals import setup_logging, worker_process_init
+from kombu import Exchange, Queue
+
+from workers.heartbeat import Heartbeat
+from workers.queues import PIPELINE_QUEUE, QUEUES
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 #: A batch that runs longer is stopped; its events are relayed again.
 TIME_LIMIT_S = 120
 
 #: Above the time limit, so that Redis does not hand out again what is still being worked on.
 VISIBILITY_TIMEOUT_S = 600
+
+#: Modules with tasks; only workers import them.
+TASK_MODULES = ("workers.pipeline", "workers.sweeper")
 
 
 def celery_of(app: Flask) -> Celery:
@@ -27,9 +38,33 @@ def celery_of(app: Flask) -> Celery:
             with app.app_context():
                 return self.run(*args, **kwargs)
 
-    celery = Celery("riverain", task_cls=ContextTask)
+    celery = new_celery(app.config["BROKER_URL"], app.config["REDIS_URL"], task_cls=ContextTask)
+    celery.conf.imports = TASK_MODULES
+    celery.set_default()
+    app.extensions["celery"] = celery
+
+    @worker_process_init.connect(weak=False)
+    def _own_connections(**_kwargs: object) -> None:
+        """A forked process must not talk over the connections of its parent."""
+        from core.db import db
+
+        with app.app_context():
+            db.engine.dispose(close=False)
+
+    return celery
+
+
+def new_celery(broker_url: str, redis_url: str, *, task_cls: Any = None) -> Celery:
+    """A Celery application with our settings and no tasks: what relay and beat need.
+
+    Args:
+        broker_url: as kombu spells it.
+        redis_url: the same server, as redis-py spells it.
+    """
+    celery = Celery("riverain", task_cls=task_cls)
     celery.conf.update(
-        broker_url=app.config["BROKER_URL"],
+        broker_url=broker_url,
+        riverain_redis_url=redis_url,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
@@ -41,19 +76,20 @@ def celery_of(app: Flask) -> Celery:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        task_default_queue="pipeline",
+        task_default_queue=PIPELINE_QUEUE,
+        # An exchange for each: bound to one, every queue would get every message.
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         task_time_limit=TIME_LIMIT_S,
         task_soft_time_limit=TIME_LIMIT_S - 20,
+        task_publish_retry=False,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         timezone="UTC",
         enable_utc=True,
-        beat_schedule={},
     )
-    celery.set_default()
-    app.extensions["celery"] = celery
+    celery.steps["consumer"].add(Heartbeat)
     return celery
 
 

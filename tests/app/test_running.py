@@ -147,12 +147,15 @@ def test_the_project_has_one_newest_revision() -> None:
 @pytest.mark.parametrize(
     ("given", "names"),
     [
-        ({}, ["postgres", "valkey", "worker", "beat", "relay", "web"]),
-        ({"database_url": "postgresql://db/city"}, ["valkey", "worker", "beat", "relay", "web"]),
-        ({"redis_url": "redis://cache"}, ["postgres", "worker", "beat", "relay", "web"]),
+        ({}, ["postgres", "valkey", "worker", "courier", "beat", "relay", "web"]),
+        (
+            {"database_url": "postgresql://db/city"},
+            ["valkey", "worker", "courier", "beat", "relay", "web"],
+        ),
+        ({"redis_url": "redis://cache"}, ["postgres", "worker", "courier", "beat", "relay", "web"]),
         (
             {"database_url": "postgresql://db/city", "redis_url": "redis://cache"},
-            ["worker", "beat", "relay", "web"],
+            ["worker", "courier", "beat", "relay", "web"],
         ),
     ],
 )
@@ -174,7 +177,7 @@ def test_the_supervisor_restarts_everything_and_asks_each_in_its_own_way_to_stop
     parsed.read_string(text)
     assert parsed["supervisord"]["user"] == "root"
     assert "100%% mine" in parsed["supervisord"]["logfile"]
-    for name in ("postgres", "valkey", "worker", "beat", "relay", "web"):
+    for name in ("postgres", "valkey", "worker", "courier", "beat", "relay", "web"):
         program = parsed[f"program:{name}"]
         assert program["autorestart"] == "true"
         assert int(program["startretries"]) >= 1000
@@ -273,7 +276,7 @@ def test_it_starts_everything_survives_kills_and_leaves_nothing_behind(data_dir:
         assert answer.status == 200
     assert "already uses DATA_DIR" in refusal(data_dir, PORT=str(free_port()))
 
-    relay = next(p for p in first.children() if "workers.relay" in p.cmdline())
+    relay = next(p for p in first.children() if "app.relaying" in p.cmdline())
     relay.kill()
     first.wait_for("relay stopped by itself", 10)
 

@@ -1,0 +1,77 @@
+"""Which reaction follows which event, and in which queue it waits: the one table of the pipeline.
+
+It imports no task, so that the relay, which only publishes, stays small.
+
+Queues part work by what it waits for. `pipeline` is database and arithmetic and must be quick;
+`delivery` and `media` may wait for somebody else's server; `house` is what the beat asks for. A
+slow mail server fills `delivery` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+LOCATE = "locate"
+TRIAGE = "triage"
+ANNOUNCE = "announce"
+GEOCODE = "geocode"
+DELIVER = "deliver"
+CLEAN_PHOTO = "clean_photo"
+
+PIPELINE_QUEUE = "pipeline"
+DELIVERY_QUEUE = "delivery"
+MEDIA_QUEUE = "media"
+HOUSE_QUEUE = "house"
+
+QUEUES = (PIPELINE_QUEUE, DELIVERY_QUEUE, MEDIA_QUEUE, HOUSE_QUEUE)
+
+#: Where each reaction waits. Its task is `pipeline.<reaction>`.
+QUEUE_OF: Mapping[str, str] = MappingProxyType(
+    {
+        LOCATE: PIPELINE_QUEUE,
+        TRIAGE: PIPELINE_QUEUE,
+        ANNOUNCE: PIPELINE_QUEUE,
+        GEOCODE: DELIVERY_QUEUE,
+        DELIVER: DELIVERY_QUEUE,
+        CLEAN_PHOTO: MEDIA_QUEUE,
+    }
+)
+
+#: How many events one message carries. Set-based work wants many; photos take a second each, and
+#: one event of deliveries may stand for a hundred messages.
+BATCH_OF: Mapping[str, int] = MappingProxyType(
+    {LOCATE: 100, TRIAGE: 100, ANNOUNCE: 100, GEOCODE: 10, DELIVER: 4, CLEAN_PHOTO: 4}
+)
+
+#: What follows when something happened. Every kind of event stands here; a test compares this
+#: with the catalogue of events. `announce` is beside every event that people, or other systems by
+#: webhook, may be told of.
+REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "report.submitted": (LOCATE, ANNOUNCE),
+        "report.located": (TRIAGE,),
+        "report.unplaced": (GEOCODE,),
+        "report.triaged": (ANNOUNCE,),
+        "report.joined": (ANNOUNCE,),
+        # What was joined on arrival has never been triaged by itself.
+        "report.unjoined": (TRIAGE, ANNOUNCE),
+        "report.assigned": (ANNOUNCE,),
+        "report.status_changed": (ANNOUNCE,),
+        "report.rerouted": (ANNOUNCE,),
+        "report.service_changed": (TRIAGE,),
+        "report.moved": (LOCATE,),
+        "report.withdrawn": (),
+        "report.shown_or_hidden": (),
+        "report.question_asked": (ANNOUNCE,),
+        "report.answered": (ANNOUNCE,),
+        "report.added_to": (ANNOUNCE,),
+        "report.commented": (ANNOUNCE,),
+        "report.followed": (ANNOUNCE,),
+        "photo.staged": (CLEAN_PHOTO,),
+        "photo.dropped": (ANNOUNCE,),
+        "sign_in.asked": (ANNOUNCE,),
+        "delivery.queued": (DELIVER,),
+        "webhook.pinged": (ANNOUNCE,),
+    }
+)

@@ -1,0 +1,55 @@
+"""Everything that happens by the clock, in one table.
+
+Each job asks the database what is due, so a clock that stood still, started anew or ticks twice
+does no harm. A job that waited longer than its interval is dropped: the next one does its work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from workers.queues import DELIVERY_QUEUE, HOUSE_QUEUE, MEDIA_QUEUE
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A task and how often it runs."""
+
+    task: str
+    every_s: float
+    what: str
+    queue: str = HOUSE_QUEUE
+
+
+JOBS = (
+    Job("sweep.events", 10, "relay again what was relayed and lost"),
+    Job(
+        "sweep.deliveries",
+        15,
+        "send what is due: retries, the morning's, ended leases",
+        DELIVERY_QUEUE,
+    ),
+    Job("sweep.photos", 900, "clean photos that were staged and forgotten"),
+    Job(
+        "sweep.places", 600, "ask the geocoder again about reports without a place", DELIVERY_QUEUE
+    ),
+    Job("reports.close_resolved", 300, "close what was resolved long enough ago"),
+    Job("notifications.digests", 60, "write to teams about new and overdue work"),
+    Job("clean.outbox", 60, "forget events that were done a week ago"),
+    Job("clean.sign_ins", 3600, "forget sessions and sign-in links that are over"),
+    Job("clean.geocodes", 3600, "forget geocodings that are too old"),
+    Job("clean.staged_files", 3600, "delete bytes that no photo waits for", MEDIA_QUEUE),
+)
+
+
+def beat_schedule() -> dict[str, dict[str, Any]]:
+    """The table as Celery's beat wants it."""
+    return {
+        job.task: {
+            "task": job.task,
+            "schedule": job.every_s,
+            "options": {"queue": job.queue, "expires": job.every_s},
+        }
+        for job in JOBS
+    }

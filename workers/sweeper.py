@@ -1,0 +1,218 @@
+"""What the beat asks for: finding what got lost, and what is due by the clock.
+
+The broker is forgetful, workers are killed, providers are away: whatever is not recorded as done
+in the database is found here and set going again. Each task is small, set-based, and safe to run
+twice. When each runs stands in `workers.schedule`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import redis
+import sqlalchemy as sa
+import structlog
+from celery import shared_task
+from flask import current_app
+from sqlalchemy.orm import Session
+
+from accounts.models import SignInChallenge, SignInSession
+from core import outbox
+from core.clock import utc_now
+from core.db import transaction
+from core.models import DeadLetter, OutboxEvent
+from core.outbox import Happening
+from geo import geocoding
+from notifications import digests
+from reports import events, lifecycle
+from reports.models import Photo, ServiceRequest
+from reports.vocabulary import PhotoState
+from workers import pipeline
+from workers.queues import DELIVERY_QUEUE, MEDIA_QUEUE, PIPELINE_QUEUE
+
+log = structlog.get_logger()
+
+#: What was relayed longer ago and is not done was lost: by a killed worker or a broker that forgot.
+LOST_AFTER = timedelta(seconds=30)
+
+#: The same while messages wait in a queue: then it may only be waiting its turn. The relay lets so
+#: few wait that even slow work gets through them in this time.
+LOST_AFTER_IN_A_QUEUE = timedelta(seconds=180)
+
+#: Events that are given back at a time; the rest follows with the next beat.
+GIVEN_BACK = 5000
+
+#: How long a done event can still be looked at.
+KEPT = timedelta(days=7)
+
+#: Rows of one clean-up transaction, and transactions of one run: it never holds anybody up.
+CLEANED, CLEANING_ROUNDS = 2000, 20
+
+#: A staged photo should be clean within seconds.
+PHOTO_LATE_AFTER = timedelta(minutes=15)
+PHOTOS_AT_A_TIME = 200
+
+#: Sessions and links that ended are kept for a while, so that one can see what happened.
+SIGN_INS_KEPT = timedelta(days=30)
+
+
+@shared_task(name="sweep.events")
+def sweep_events() -> None:
+    """Give back to the relay what it relayed and nobody finished."""
+    patience = LOST_AFTER_IN_A_QUEUE if _is_backlog() else LOST_AFTER
+    with transaction() as session:
+        lost = outbox.stalled(session, relayed_before=utc_now() - patience, limit=GIVEN_BACK)
+        count = outbox.give_back(session, lost) if lost else 0
+    if count:
+        log.warning("sweep.events", given_back=count, waited_s=patience.total_seconds())
+
+
+@shared_task(name="sweep.deliveries")
+def sweep_deliveries() -> None:
+    """Send what is due: tried in vain before, kept for the morning, or claimed by the dead."""
+    count = pipeline.send_due()
+    if count:
+        log.info("sweep.deliveries", claimed=count)
+
+
+@shared_task(name="sweep.photos")
+def sweep_photos() -> None:
+    """Emit again photos that are still staged long after they came."""
+    now = utc_now()
+    with transaction() as session:
+        late = session.execute(
+            sa.select(Photo.id, Photo.report_id, ServiceRequest.jurisdiction_id)
+            .join(ServiceRequest, ServiceRequest.id == Photo.report_id)
+            .where(
+                Photo.state == PhotoState.STAGED.value,
+                Photo.created_at < now - PHOTO_LATE_AFTER,
+            )
+            .order_by(Photo.created_at)
+            .limit(PHOTOS_AT_A_TIME)
+        ).all()
+        outbox.emit_many(
+            session,
+            events.PHOTO_STAGED,
+            [
+                Happening(row.report_id, row.jurisdiction_id, {"photo_id": str(row.id)})
+                for row in late
+            ],
+        )
+    if late:
+        log.warning("sweep.photos", emitted=len(late))
+
+
+@shared_task(name="sweep.places")
+def sweep_places() -> None:
+    """Ask the geocoder about reports that nobody could place when they came."""
+    counts = pipeline.ask_geocoder(None)
+    if counts.get("asked"):
+        log.info("sweep.places", **counts)
+
+
+@shared_task(name="reports.close_resolved")
+def close_resolved() -> None:
+    """Close what was resolved as long ago as its service says."""
+    _until_nothing_is_left(
+        "reports.closed", lambda session: lifecycle.close_resolved(session, now=utc_now())
+    )
+
+
+@shared_task(name="notifications.digests")
+def send_digests() -> None:
+    """Queue the digests of teams whose window has ended."""
+    with transaction() as session:
+        queued = digests.queue_due(session, now=utc_now())
+    if queued:
+        log.info("notifications.digests", queued=len(queued))
+
+
+@shared_task(name="clean.outbox")
+def clean_outbox() -> None:
+    """Forget events that were done long ago, unless somebody still has to look at one."""
+    before = utc_now() - KEPT
+    unsettled = sa.exists().where(
+        DeadLetter.event_id == OutboxEvent.id, DeadLetter.settled_at.is_(None)
+    )
+    _until_nothing_is_left(
+        "clean.outbox",
+        lambda session: _delete(
+            session,
+            OutboxEvent,
+            sa.select(OutboxEvent.id)
+            .where(OutboxEvent.done_at < before, ~unsettled)
+            .order_by(OutboxEvent.done_at),
+        ),
+    )
+
+
+@shared_task(name="clean.sign_ins")
+def clean_sign_ins() -> None:
+    """Forget sessions, links and codes that ended."""
+    before = utc_now() - SIGN_INS_KEPT
+    for model in (SignInSession, SignInChallenge):
+        _until_nothing_is_left(
+            "clean.sign_ins",
+            lambda session, model=model: _delete(  # type: ignore[misc]
+                session, model, sa.select(model.id).where(model.expires_at < before)
+            ),
+        )
+
+
+@shared_task(name="clean.geocodes")
+def clean_geocodes() -> None:
+    """Forget geocodings that are too old to be believed."""
+    with transaction() as session:
+        geocoding.purge(session, now=utc_now())
+
+
+@shared_task(name="clean.staged_files")
+def clean_staged_files() -> None:
+    """Delete bytes that were staged for a request that never came to be."""
+    from reports.media import staging
+
+    storage = current_app.extensions["storage"]
+    names = staging.stale(storage, now=utc_now())
+    with transaction() as session:
+        orphans = staging.orphans(session, names)
+    staging.forget(storage, orphans)
+    if orphans:
+        log.info("clean.staged_files", deleted=len(orphans))
+
+
+def _is_backlog() -> bool:
+    """Whether messages wait in any queue of the pipeline."""
+    client = redis.Redis.from_url(
+        current_app.config["REDIS_URL"], socket_connect_timeout=1, socket_timeout=2
+    )
+    with client, client.pipeline(transaction=False) as pipe:
+        for queue in (PIPELINE_QUEUE, DELIVERY_QUEUE, MEDIA_QUEUE):
+            pipe.llen(queue)
+        return any(pipe.execute())
+
+
+def _until_nothing_is_left(what: str, step: Callable[[Session], int]) -> None:
+    """Run a step in small transactions until it finds nothing, or it has been long enough."""
+    total = 0
+    for _ in range(CLEANING_ROUNDS):
+        with transaction() as session:
+            count = step(session)
+        total += count
+        if not count:
+            break
+    if total:
+        log.info(what, count=total)
+
+
+def _delete(session: Session, model: type, ids: sa.Select[Any]) -> int:
+    """Delete some of those rows; what somebody holds is left for the next time."""
+    chosen = ids.limit(CLEANED).with_for_update(skip_locked=True).scalar_subquery()
+    gone = session.execute(
+        sa.delete(model)
+        .where(model.id.in_(chosen))  # type: ignore[attr-defined]
+        .returning(model.id)  # type: ignore[attr-defined]
+        .execution_options(synchronize_session=False)
+    )
+    return len(gone.all())
