@@ -41,7 +41,6 @@ blueprint = Blueprint("intake", __name__, description="What can be reported, and
 MAX_KEY = 200
 
 _REPORT_IN = ReportIn()
-_SUBMITTED_OUT = SubmittedOut()
 
 #: Multipart fields whose text is JSON: objects and lists have no other form there.
 _JSON_FIELDS = frozenset({"attributes", "contact", "not_same_as"})
@@ -78,6 +77,12 @@ _JSON_FIELDS = frozenset({"attributes", "contact", "not_same_as"})
             },
         },
     },
+    # Said here rather than by decorators: each of those would wrap the hottest view once more.
+    responses={
+        409: {"description": "The id or key stands for something else."},
+        415: {"description": "Neither JSON nor multipart."},
+        422: {"description": "A field is not as it should be."},
+    },
     parameters=[
         {
             "in": "header",
@@ -87,9 +92,6 @@ _JSON_FIELDS = frozenset({"attributes", "contact", "not_same_as"})
     ],
 )
 @blueprint.response(201, SubmittedOut, description="Received; the pipeline takes over.")
-@blueprint.alt_response(409, description="The id or key stands for something else.")
-@blueprint.alt_response(415, description="Neither JSON nor multipart.")
-@blueprint.alt_response(422, description="A field is not as it should be.")
 @allow(EVERYONE)
 def submit_report() -> ResponseReturnValue:
     """Take a report."""
