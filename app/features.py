@@ -15,6 +15,8 @@ def register_features(app: Flask, json_api: Api) -> None:
     from accounts import access
     from accounts.views import blueprint as accounts
     from reports.intake_views import blueprint as intake
+    from reports.public_views import blueprint as reports
+    from reports.staff_views import blueprint as staff
 
     settings: Settings = app.extensions["settings"]
     access.install(app)
@@ -28,14 +30,20 @@ def register_features(app: Flask, json_api: Api) -> None:
             caller=access.caller,
             exempt=("healthz", "readyz", "metrics"),
         )
-    for blueprint in (accounts, intake):
+    for blueprint in (accounts, intake, reports, staff):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
     CORS(
         app,
         resources={r"/api/v1/*": {"origins": "*"}},
         methods=["GET", "HEAD", "OPTIONS", "POST", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match"],
-        expose_headers=["ETag", "Link", "Retry-After", "X-Request-Id"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "If-Match",
+            "X-Tracking-Token",
+        ],
+        expose_headers=["ETag", "Idempotent-Replayed", "Link", "Retry-After", "X-Request-Id"],
         max_age=3600,
     )
 

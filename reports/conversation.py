@@ -101,19 +101,24 @@ def take_as_reporter(
 
 
 def add(
-    session: Session, report: ServiceRequest, text: str | None, *, has_photos: bool, now: datetime
+    session: Session, report: ServiceRequest, text: str | None, *, photos: int, now: datetime
 ) -> int | None:
     """Add the reporter's words; the history entry's id, None where only photos came.
+
+    Args:
+        photos: how many come with it; the caller stores them.
 
     Raises:
         InvalidError: neither words nor photos.
         FinishedError: it is over for good.
         TooManyAdditionsError
     """
-    if not text and not has_photos:
+    if not text and not photos:
         raise InvalidError("Say something or send a photo.", field="text")
     if not takes_words(Status(report.status)):
         raise FinishedError
+    if photos:
+        lifecycle.check_room_for_photos(session, report, photos)
     lifecycle.touch(report, now)
     session.flush()
     if not text:

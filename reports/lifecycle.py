@@ -33,13 +33,14 @@ from geo.measures import Point
 from reports import events, history, routing
 from reports.catalogue import ServiceEntry, catalogue_of
 from reports.history import Author, Entry
-from reports.models import HistoryEntry, Service, ServiceRequest
+from reports.models import HistoryEntry, Photo, Service, ServiceRequest
 from reports.rules import Facts, Reason, check_move, check_open, may_reopen, rejection_reason
 from reports.service_levels import RestlessError, ServiceLevel, due_at, resume
 from reports.vocabulary import (
     ActorKind,
     HistoryKind,
     NoteKind,
+    PhotoState,
     PlaceSource,
     Status,
     Visibility,
@@ -48,8 +49,18 @@ from reports.vocabulary import (
 #: Why a report is on hold when its reporter was asked something: an answer lets it go on.
 HELD_FOR_ANSWER = "question"
 
+#: So many photos a report can have, whoever adds them.
+MOST_PHOTOS = 20
+
 #: Statuses from which being given to somebody means that it is taken.
 _TAKEN_FROM = (Status.RECEIVED, Status.TRIAGED, Status.REOPENED)
+
+
+class TooManyPhotosError(ConflictError):
+    """Enough can be seen."""
+
+    code = "too_many_photos"
+    title = "No more photos can be added to this report"
 
 
 class UnknownTeamError(InvalidError):
@@ -88,11 +99,6 @@ def author_of(actor: Actor) -> Author:
     return Author(kind, actor.person_id)
 
 
-def lock(session: Session, report_id: UUID) -> ServiceRequest | None:
-    """The report as it is now, locked until the caller's transaction ends."""
-    return session.get(ServiceRequest, report_id, with_for_update=True, populate_existing=True)
-
-
 def lock_all(session: Session, ids: Collection[UUID]) -> dict[UUID, ServiceRequest]:
     """Several reports as they are now, locked in the order in which everybody locks them."""
     rows = session.scalars(
@@ -105,14 +111,29 @@ def lock_all(session: Session, ids: Collection[UUID]) -> dict[UUID, ServiceReque
     return {row.id: row for row in rows}
 
 
-def take(session: Session, actor: Actor, report_id: UUID, needed: Permission) -> ServiceRequest:
+def take(
+    session: Session,
+    actor: Actor,
+    report_id: UUID,
+    needed: Permission,
+    *,
+    beside: UUID | None = None,
+) -> ServiceRequest:
     """The report, locked, for somebody who may do that to it.
+
+    Args:
+        beside: another report that the change concerns, locked with it.
 
     Raises:
         NotFoundError: there is none, or it is not of this person's work.
         ForbiddenError: they may read it and no more.
     """
-    report = lock(session, report_id)
+    locked = lock_all(session, {report_id, beside or report_id})
+    return permitted(locked.get(report_id), actor, needed)
+
+
+def permitted(report: ServiceRequest | None, actor: Actor, needed: Permission) -> ServiceRequest:
+    """The report, if this person may do that to it; raises what `take` raises."""
     if report is None or not _may(actor, Permission.READ_REPORTS, report):
         raise NotFoundError
     if not _may(actor, needed, report):
@@ -443,6 +464,21 @@ def show(
     )
     _keep(session, report, words, by, entry_id, now)
     return entry_id
+
+
+def check_room_for_photos(session: Session, report: ServiceRequest, coming: int) -> None:
+    """Hold photos that come later against how many a report may have.
+
+    Raises:
+        TooManyPhotosError
+    """
+    there = session.scalar(
+        sa.select(sa.func.count())
+        .select_from(Photo)
+        .where(Photo.report_id == report.id, Photo.state != PhotoState.DROPPED.value)
+    )
+    if (there or 0) + coming > MOST_PHOTOS:
+        raise TooManyPhotosError(f"A report has room for {MOST_PHOTOS} photos.")
 
 
 def close_resolved(session: Session, *, now: datetime, limit: int = 500) -> int:

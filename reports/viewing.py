@@ -1,0 +1,148 @@
+"""What the views of reports share: the reader's language and token, photos sent, answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response, current_app, jsonify, request
+from sqlalchemy.orm import Session
+
+from accounts.access import current_actor
+from accounts.actors import Actor
+from accounts.rules import Permission
+from core.api import entity_tag
+from core.i18n import LANGUAGES
+from reports import conversation, media, queries, showing
+from reports.media import StagedPhoto
+from reports.models import ServiceRequest
+from reports.queries import Found
+from reports.schemas import StaffReportOut
+from reports.showing import Look
+from reports.vocabulary import NoteKind
+
+TRACKING_HEADER = "X-Tracking-Token"
+
+#: For the API document: where the tracking token goes.
+TRACKING_PARAMETER = {
+    "in": "header",
+    "name": TRACKING_HEADER,
+    "schema": {"type": "string"},
+    "description": "The reporter's `tracking_token`; the query parameter `token` does the same.",
+}
+
+KEY_PARAMETER = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "schema": {"type": "string", "maxLength": 200},
+    "description": "Repeating a call under its key gives the first answer again, for 24 hours.",
+}
+
+MATCH_PARAMETER = {
+    "in": "header",
+    "name": "If-Match",
+    "schema": {"type": "string"},
+    "description": "The ETag that was read; 412 if somebody changed the report since.",
+}
+
+_STAFF_REPORT = StaffReportOut()
+
+
+def look(query: Mapping[str, Any]) -> Look:
+    """How this reader's documents are written."""
+    asked = query.get("locale")
+    locale = asked.split("-")[0].lower() if asked else None
+    locale = locale or request.accept_languages.best_match(LANGUAGES)
+    return Look(locale=locale, base_url=current_app.config["BASE_URL"])
+
+
+def secret() -> str:
+    """The key that links are derived with."""
+    key: str = current_app.config["SECRET_KEY"]
+    return key
+
+
+def tracking_token(query: Mapping[str, Any]) -> str | None:
+    """The tracking token that came with the request."""
+    return request.headers.get(TRACKING_HEADER) or query.get("token")
+
+
+def caller() -> str:
+    """Whose `Idempotency-Key` it is: a person's, a link's, or anybody's who knows it."""
+    actor = current_actor()
+    if actor.person_id is not None:
+        return f"person|{actor.person_id}"
+    return f"link|{tracking_token(request.args) or ''}"
+
+
+def sent_photos() -> list[StagedPhoto]:
+    """The photos of a multipart request, checked and staged; outside any transaction."""
+    photos = media.check_photos([file.stream for file in request.files.getlist("photos")])
+    return media.stage(current_app.extensions["storage"], photos) if photos else []
+
+
+def sent_fields() -> Any:
+    """The fields of a request that may be JSON, a form with photos, or empty."""
+    if request.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        return {name: text for name, text in request.form.items() if text != ""}
+    if not request.get_data(cache=True):
+        return {}
+    return request.get_json()
+
+
+def answer(
+    schema: ma.Schema,
+    document: Any,
+    *,
+    status: int = 200,
+    version: int | None = None,
+    is_private: bool = False,
+) -> Response:
+    """A document as a response; a private one is kept by no cache on the way."""
+    response = jsonify(schema.dump(document))
+    response.status_code = status
+    response.vary.update(("Accept-Language", "Authorization", TRACKING_HEADER))
+    if version is not None:
+        response.headers["ETag"] = entity_tag(version)
+    response.headers["Cache-Control"] = "private, no-store" if is_private else "no-cache"
+    return response
+
+
+def staff_document(
+    session: Session, found: Found, actor: Actor, reader: Look, now: Any
+) -> dict[str, Any]:
+    """One report as this member of the staff sees it: three statements more."""
+    row = found.row
+    may_read = actor.may(Permission.READ_CONTACTS, row.jurisdiction_id, row.team_id)
+    question = None
+    if conversation.is_asked(session, row.id):
+        question = queries.notes_of(session, row.id, [NoteKind.QUESTION])[-1]
+    return showing.staff_whole(
+        found,
+        reader,
+        contact=queries.reporter_of(session, row.id),
+        may_read_contact=may_read,
+        question=question,
+        now=now,
+    )
+
+
+def changed(
+    session: Session, report: ServiceRequest, actor: Actor, now: Any, *, status: int = 200
+) -> Response:
+    """The answer to a change by staff: the report as it is now, with its new version."""
+    session.flush()
+    found = reread(session, report.id)
+    document = staff_document(session, found, actor, look({}), now)
+    return answer(
+        _STAFF_REPORT, document, status=status, version=found.row.version, is_private=True
+    )
+
+
+def reread(session: Session, report_id: UUID) -> Found:
+    """A report that is known to be there, with what is not public of it."""
+    found = queries.one(session, report_id, only_public_photos=False)
+    assert found is not None
+    return found
