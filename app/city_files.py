@@ -116,16 +116,28 @@ class Feature:
     geometry: Any
 
 
-def inside(folder: Path, name: str, file: str, line: int, findings: Findings) -> Path | None:
-    """The file of that name in the folder; a fault when it is missing or lies outside."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        findings.fault(file, line, f"“{name}” lies outside the city folder")
-    elif not path.is_file():
-        findings.fault(file, line, f"there is no file “{name}” in the folder")
+def holds(folder: Path, document: Document, path: Path_, name: str, findings: Findings) -> bool:
+    """Whether the folder holds a file that the document names at that path; a fault if not."""
+    file = (folder / name).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        reason = f"“{name}” lies outside the city folder"
+    elif not file.is_file():
+        reason = f"there is no file “{name}” in the folder"
     else:
-        return path
-    return None
+        return True
+    findings.fault(document.file, document.line(path), reason)
+    return False
+
+
+def note_repeats(document: Document, key: str, codes: Sequence[str], findings: Findings) -> None:
+    """A fault for every code that stands twice in the list under `key`."""
+    first: dict[str, int] = {}
+    for index, code in enumerate(codes):
+        line = document.line((key, index, "code"))
+        if code in first:
+            reason = f"the code “{code}” stands in line {first[code]} already"
+            findings.fault(document.file, line, reason)
+        first.setdefault(code, line)
 
 
 def read_text(folder: Path, name: str, findings: Findings) -> str | None:

@@ -10,7 +10,6 @@ Touches no database; `app.city` loads what comes out.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,19 +17,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyproj
-import shapely
 import shapely.geometry
-from numpy.typing import NDArray
-from shapely.validation import explain_validity
 
 from accounts.loading import TeamSpec
 from accounts.models import DigestChoice
 from app import city_files, city_schemas
-from app.city_files import Document, Fault, Feature, Findings
-from geo.address_text import house_number
-from geo.loading import FAR_AWAY_M, AddressSpec, AreaSpec, JurisdictionSpec
+from app.city_assets import Assets
+from app.city_files import Document, Fault, Findings
+from app.city_places import Places, as_json
+from geo.loading import AddressSpec, AreaSpec, JurisdictionSpec
 from reports import routing_grammar
 from reports.loading import ServiceSpec
 from reports.routing_grammar import Rule
@@ -41,8 +36,6 @@ _RULES, _ASSETS = "routing.rules", "assets.yaml"
 
 #: The parts of a folder, in the order in which they are read.
 PARTS = ("city", "boundary", "areas", "addresses", "teams", "services", "rules", "assets")
-
-Points = NDArray[np.float64]
 
 
 class CityFolderError(Exception):
@@ -88,38 +81,6 @@ def read_city(folder: Path, step: Callable[[str], None] = lambda _: None) -> Cit
     return _Reading(folder, step).read()
 
 
-class _Ground:
-    """Where the city lies, to judge positions against; distances in metres."""
-
-    def __init__(self, boundary: Any, buffer_m: float, lat: float, lon: float) -> None:
-        self._project = pyproj.Transformer.from_crs(
-            city_files.WGS84,
-            f"+proj=aeqd +lat_0={lat} +lon_0={lon} +datum=WGS84 +units=m",
-            always_xy=True,
-        )
-        self._shape = shapely.transform(boundary, self._metres).buffer(buffer_m)
-        shapely.prepare(self._shape)
-
-    def _metres(self, points: Points) -> Points:
-        x, y = self._project.transform(points[:, 0], points[:, 1])
-        return np.column_stack([x, y])
-
-    def distances_m(self, lon: Points, lat: Points) -> Points:
-        """How far each point lies outside the boundary and its buffer; 0 inside."""
-        points = shapely.points(self._metres(np.column_stack([lon, lat])))
-        result = np.zeros(len(points))
-        outside = ~shapely.contains(self._shape, points)
-        result[outside] = shapely.distance(self._shape, points[outside])
-        return np.nan_to_num(result, nan=np.inf)
-
-    def distance_m(self, geometry: Any) -> float:
-        """How far a geometry lies outside; 0 when it touches."""
-        moved = shapely.transform(geometry, self._metres)
-        if not np.isfinite(shapely.get_coordinates(moved)).all():
-            return float("inf")
-        return float(shapely.distance(self._shape, moved))
-
-
 class _Reading:
     """One pass over a folder."""
 
@@ -127,7 +88,7 @@ class _Reading:
         self.folder = folder
         self.step = step
         self.findings = Findings()
-        self.ground: _Ground | None = None
+        self.places = Places(folder, self.findings)
 
     def read(self) -> City:
         self.step("city")
@@ -150,11 +111,11 @@ class _Reading:
         closed_days: list[dict[str, str]] = []
         if city and document:
             self.step("boundary")
-            boundary = self._boundary(city, document)
+            boundary = self.places.boundary(city, document)
             self.step("areas")
-            areas = self._areas(city, document)
+            areas = self.places.areas(city, document)
             self.step("addresses")
-            addresses = self._addresses(city, document)
+            addresses = self.places.addresses(city, document)
             closed_days = self._closed_days(city, document)
         self.step("teams")
         teams_in = self._loaded(_TEAMS, city_schemas.TeamsIn())
@@ -169,7 +130,18 @@ class _Reading:
         self.step("rules")
         rules = self._rules(services, areas, teams, is_complete=is_complete)
         self.step("assets")
-        asset_counts = self._assets(services, teams, is_complete=is_complete)
+        asset_counts: dict[str, int] = {}
+        assets_in = (
+            self._loaded(_ASSETS, city_schemas.AssetsIn())
+            if (self.folder / _ASSETS).is_file()
+            else None
+        )
+        if assets_in:
+            asset_counts = Assets(self.folder, self.places, self.findings).counts(
+                *assets_in,
+                teams={team.code for team in teams} if is_complete else None,
+                services={service.code for service in services} if is_complete else None,
+            )
         if self.findings.faults or city is None or boundary is None:
             raise CityFolderError(self.findings.faults, self.findings.warnings)
         return City(
@@ -201,225 +173,13 @@ class _Reading:
         loaded = city_schemas.load(schema, document, self.findings)
         return None if loaded is None else (document, loaded)
 
-    def _exists(self, document: Document, path: city_files.Path_, name: str) -> bool:
-        line = document.line(path)
-        found = city_files.inside(self.folder, name, document.file, line, self.findings)
-        return found is not None
-
-    def _repeats(self, document: Document, key: str, codes: Sequence[str], what: str) -> None:
-        first: dict[str, int] = {}
-        for index, code in enumerate(codes):
-            line = document.line((key, index, "code"))
-            if code in first:
-                reason = f"the {what} “{code}” stands in line {first[code]} already"
-                self.findings.fault(document.file, line, reason)
-            first.setdefault(code, line)
-
-    # Places
-
-    def _boundary(self, city: Mapping[str, Any], document: Document) -> Any:
-        given, center = city["boundary"], city["center"]
-        if not self._exists(document, ("boundary", "file"), given["file"]):
-            return None
-        features = city_files.read_geojson(self.folder, given["file"], given["crs"], self.findings)
-        polygons = [
-            feature.geometry for feature in features if self._is_polygon(given["file"], feature)
-        ]
-        if not polygons or len(polygons) < len(features):
-            return None
-        boundary = shapely.union_all(polygons)
-        point = shapely.Point(center["lon"], center["lat"])
-        if not boundary.contains(point):
-            swapped = boundary.contains(shapely.Point(center["lat"], center["lon"]))
-            reason = (
-                "latitude and longitude are swapped: the center lies inside once they are turned"
-                if swapped
-                else f"the center ({center['lat']}, {center['lon']}) of {_CITY} is not inside"
-            )
-            self.findings.fault(given["file"], features[0].line, reason)
-            return None
-        self.ground = _Ground(boundary, given["buffer_m"], center["lat"], center["lon"])
-        return boundary
-
-    def _is_polygon(self, file: str, feature: Feature) -> bool:
-        shape = feature.geometry
-        if shape.geom_type not in ("Polygon", "MultiPolygon"):
-            reason = f"feature {feature.ordinal} is a {shape.geom_type}, not a polygon"
-        elif not shape.is_valid:
-            reason = (
-                f"the polygon of feature {feature.ordinal} is broken: {explain_validity(shape)}"
-            )
-        else:
-            return True
-        self.findings.fault(file, feature.line, reason)
-        return False
-
-    def _areas(self, city: Mapping[str, Any], document: Document) -> list[AreaSpec]:
-        specs: list[AreaSpec] = []
-        layers = Counter(layer["layer"] for layer in city["areas"])
-        for index, layer in enumerate(city["areas"]):
-            if layers[layer["layer"]] > 1:
-                line = document.line(("areas", index, "layer"))
-                self.findings.fault(_CITY, line, f"the layer “{layer['layer']}” stands here twice")
-            if not self._exists(document, ("areas", index, "file"), layer["file"]):
-                continue
-            features = city_files.read_geojson(
-                self.folder, layer["file"], layer["crs"], self.findings
-            )
-            specs.extend(self._layer(layer, features, city["locales"]))
-        return specs
-
-    def _layer(
-        self, layer: Mapping[str, Any], features: Sequence[Feature], locales: Sequence[str]
-    ) -> list[AreaSpec]:
-        file = layer["file"]
-        label = layer["label"]
-        labels = label if isinstance(label, dict) else dict.fromkeys(locales, label)
-        specs: list[AreaSpec] = []
-        seen: dict[str, int] = {}
-        for feature in features:
-            missing = [
-                name
-                for name in (layer["code"], *labels.values())
-                if feature.properties.get(name) in (None, "")
-            ]
-            if missing:
-                reason = f"feature {feature.ordinal} has no property “{missing[0]}”"
-                self.findings.fault(file, feature.line, reason)
-                continue
-            code = str(feature.properties[layer["code"]])
-            if code in seen:
-                reason = f"the area “{code}” stands in line {seen[code]} already"
-                self.findings.fault(file, feature.line, reason)
-            seen.setdefault(code, feature.line)
-            if not self._is_polygon(file, feature) or not self._is_near(file, feature):
-                continue
-            names = {locale: str(feature.properties[name]) for locale, name in labels.items()}
-            geometry = shapely.geometry.mapping(feature.geometry)
-            specs.append(AreaSpec(layer["layer"], code, names, _as_json(geometry), feature.line))
-        return specs
-
-    def _is_near(self, file: str, feature: Feature) -> bool:
-        if self.ground is None:
-            return True
-        distance = self.ground.distance_m(feature.geometry)
-        if distance <= FAR_AWAY_M:
-            return True
-        turned = shapely.transform(feature.geometry, lambda points: points[:, ::-1])
-        reason = f"feature {feature.ordinal} lies {_far(distance)} outside the boundary"
-        if self.ground.distance_m(turned) <= FAR_AWAY_M:
-            reason += ": latitude and longitude are swapped"
-        self.findings.fault(file, feature.line, reason)
-        return False
-
-    def _addresses(self, city: Mapping[str, Any], document: Document) -> list[AddressSpec]:
-        given = city.get("addresses")
-        if given is None or not self._exists(document, ("addresses", "file"), given["file"]):
-            return []
-        file, columns = given["file"], given["columns"]
-        rows = city_files.read_csv(
-            self.folder, file, tuple(columns.values()), given["delimiter"], self.findings
-        )
-        kept, lon, lat = self._positions(file, rows, columns["lon"], columns["lat"], given["crs"])
-        specs: list[AddressSpec] = []
-        nameless: list[int] = []
-        unnumbered: list[int] = []
-        repeated: list[int] = []
-        seen: set[tuple[str, int | None, str, str | None]] = set()
-        for row, x, y in zip(kept, lon.tolist(), lat.tolist(), strict=True):
-            values = {key: row.values[column].strip() for key, column in columns.items()}
-            if not values["street"]:
-                nameless.append(row.line)
-                continue
-            number, suffix = house_number(values["number"] + values.get("suffix", ""))
-            # "0" is how some files write that there is none.
-            if number is None and values["number"].strip("0 "):
-                unnumbered.append(row.line)
-                continue
-            postcode = values.get("postcode") or given.get("postcode")
-            spec = AddressSpec(
-                number=number,
-                suffix=suffix,
-                street=values["street"],
-                code=values.get("code") or None,
-                postcode=postcode,
-                locality=values.get("locality") or given.get("locality"),
-                lat=y,
-                lon=x,
-                line=row.line,
-            )
-            key = (spec.street, spec.number, spec.suffix, postcode)
-            if key in seen:
-                repeated.append(row.line)
-            seen.add(key)
-            specs.append(spec)
-        self.findings.many(file, nameless, "the street is missing")
-        self.findings.many(file, unnumbered, "the house number has no number")
-        reason = "the same house number again"
-        self.findings.many(file, repeated, reason, warn=True)
-        return specs
-
-    def _positions(
-        self, file: str, rows: Sequence[city_files.Row], x_column: str, y_column: str, crs: str
-    ) -> tuple[list[city_files.Row], Points, Points]:
-        """Rows with a usable position, and their longitudes and latitudes; notes the others."""
-        kept: list[city_files.Row] = []
-        found: list[tuple[float, float]] = []
-        unreadable: list[int] = []
-        for row in rows:
-            try:
-                pair = float(row.values[x_column]), float(row.values[y_column])
-                if not (math.isfinite(pair[0]) and math.isfinite(pair[1])):
-                    raise ValueError("not finite")
-            except ValueError:
-                unreadable.append(row.line)
-                continue
-            kept.append(row)
-            found.append(pair)
-        columns = f"“{x_column}” or “{y_column}”"
-        self.findings.many(file, unreadable, f"{columns} is not a number")
-        points = np.array(found, dtype=np.float64).reshape(-1, 2)
-        if not len(points):
-            return [], points[:, 0], points[:, 1]
-        wrong = [
-            (row.line, problem)
-            for row, (x, y) in zip(kept, found, strict=True)
-            if (problem := city_files.wrong_units(x, y, crs)) is not None
-        ]
-        if wrong:
-            self.findings.many(file, [line for line, _ in wrong], wrong[0][1])
-            return [], points[:0, 0], points[:0, 1]
-        lon, lat = points[:, 0], points[:, 1]
-        if crs != city_files.WGS84:
-            lon, lat = city_files.transformer(crs).transform(lon, lat)
-            lon, lat = np.round(lon, 7), np.round(lat, 7)
-        self._judge(file, kept, lon, lat)
-        return kept, lon, lat
-
-    def _judge(self, file: str, rows: Sequence[city_files.Row], lon: Points, lat: Points) -> None:
-        """Note positions outside the boundary: near ones as warnings, far ones as faults."""
-        if self.ground is None:
-            return
-        distances = self.ground.distances_m(lon, lat)
-        far = distances > FAR_AWAY_M
-        near = (distances > 0) & ~far
-        if far.any():
-            lines = [row.line for row, is_far in zip(rows, far, strict=True) if is_far]
-            worst = _far(float(distances[far].max()))
-            reason = f"the position lies more than 5 km outside the boundary, up to {worst}"
-            inside_turned = self.ground.distances_m(lat[far], lon[far]) <= FAR_AWAY_M
-            if inside_turned.mean() > 0.5:
-                reason = "latitude and longitude are swapped"
-            self.findings.many(file, lines, reason)
-        if near.any():
-            lines = [row.line for row, is_near in zip(rows, near, strict=True) if is_near]
-            worst = _far(float(distances[near].max()))
-            reason = f"the position lies outside the boundary, up to {worst}; loaded all the same"
-            self.findings.many(file, lines, reason, warn=True)
+    # Parts
 
     def _closed_days(self, city: Mapping[str, Any], document: Document) -> list[dict[str, str]]:
         file = city.get("closed_days")
-        if file is None or not self._exists(document, ("closed_days",), file):
+        if file is None or not city_files.holds(
+            self.folder, document, ("closed_days",), file, self.findings
+        ):
             return []
         columns = ["date", *(f"name_{locale}" for locale in city["locales"])]
         days: list[dict[str, str]] = []
@@ -439,10 +199,10 @@ class _Reading:
             days.append({"date": day.isoformat(), **{f"name_{k}": v for k, v in names.items()}})
         return days
 
-    # Work
-
     def _teams(self, document: Document, loaded: Mapping[str, Any]) -> list[TeamSpec]:
-        self._repeats(document, "teams", [team["code"] for team in loaded["teams"]], "team")
+        city_files.note_repeats(
+            document, "teams", [team["code"] for team in loaded["teams"]], self.findings
+        )
         specs = []
         for index, team in enumerate(loaded["teams"]):
             calendar = loaded["calendars"].get(team.get("calendar"), None)
@@ -467,7 +227,9 @@ class _Reading:
         self, document: Document, loaded: Mapping[str, Any], policy: Mapping[str, Any]
     ) -> list[ServiceSpec]:
         services, groups = loaded["services"], loaded["groups"]
-        self._repeats(document, "services", [service["code"] for service in services], "service")
+        city_files.note_repeats(
+            document, "services", [service["code"] for service in services], self.findings
+        )
         policy = policy or city_schemas.PolicyIn().load({})
         specs = []
         for index, service in enumerate(services):
@@ -517,92 +279,6 @@ class _Reading:
             word = f"“{fault.word}”: " if fault.word else ""
             self.findings.fault(_RULES, fault.line, f"{word}{fault.reason}")
 
-    # Assets
-
-    def _assets(
-        self, services: Sequence[ServiceSpec], teams: Sequence[TeamSpec], *, is_complete: bool
-    ) -> dict[str, int]:
-        if not (self.folder / _ASSETS).is_file():
-            return {}
-        loaded = self._loaded(_ASSETS, city_schemas.AssetsIn())
-        if loaded is None:
-            return {}
-        document, assets = loaded
-        self._repeats(document, "kinds", [kind["code"] for kind in assets["kinds"]], "kind")
-        team_codes = {team.code for team in teams}
-        service_codes = {service.code for service in services}
-        counts: dict[str, int] = {}
-        for index, kind in enumerate(assets["kinds"]):
-            if is_complete:
-                owner = kind.get("owner_team")
-                if owner is not None and owner not in team_codes:
-                    line = document.line(("kinds", index, "owner_team"))
-                    self.findings.fault(_ASSETS, line, f"there is no team “{owner}”")
-                for code in kind["services"]:
-                    if code not in service_codes:
-                        line = document.line(("kinds", index, "services"))
-                        self.findings.fault(_ASSETS, line, f"there is no service “{code}”")
-            counts[kind["code"]] = self._asset_files(document, index, kind)
-        return counts
-
-    def _asset_files(self, document: Document, index: int, kind: Mapping[str, Any]) -> int:
-        declared = {attribute["code"] for attribute in kind["attributes"]}
-        seen: dict[str, str] = {}
-        total = 0
-        for place, given in enumerate(kind["files"]):
-            path = ("kinds", index, "files", place, "path")
-            for code in sorted(set(given["attributes"]) - declared):
-                line = document.line(("kinds", index, "files", place, "attributes"))
-                self.findings.fault(_ASSETS, line, f"the kind has no attribute “{code}”")
-            if not self._exists(document, path, given["path"]):
-                continue
-            codes = self._asset_codes(given)
-            repeated: list[int] = []
-            for code, line in codes:
-                if code in seen:
-                    repeated.append(line)
-                seen[code] = given["path"]
-            reason = f"the code of this {kind['code']} stands in the file twice"
-            self.findings.many(given["path"], repeated, reason)
-            total += len(codes)
-        return total
-
-    def _asset_codes(self, given: Mapping[str, Any]) -> list[tuple[str, int]]:
-        """Code and line of each asset of a file whose position is usable."""
-        file, wanted = given["path"], [given["code"], *given["attributes"].values()]
-        if "state" in given:
-            wanted.append(given["state"])
-        if "lat" in given:
-            columns = [*wanted, given["lat"], given["lon"]]
-            rows = city_files.read_csv(
-                self.folder, file, columns, given["delimiter"], self.findings
-            )
-        else:
-            features = city_files.read_geojson(self.folder, file, given["crs"], self.findings)
-            rows = []
-            for feature in features:
-                missing = [name for name in wanted if name not in feature.properties]
-                if missing or feature.geometry.geom_type != "Point":
-                    lacking = f"property “{missing[0]}”" if missing else "position"
-                    reason = f"feature {feature.ordinal} has no {lacking}"
-                    self.findings.fault(file, feature.line, reason)
-                    continue
-                values = {name: _text(feature.properties[name]) for name in wanted}
-                values |= {"lon": str(feature.geometry.x), "lat": str(feature.geometry.y)}
-                rows.append(city_files.Row(feature.line, values))
-        crs = given["crs"] if "lat" in given else city_files.WGS84
-        kept, _, _ = self._positions(
-            file, rows, given.get("lon", "lon"), given.get("lat", "lat"), crs
-        )
-        codeless = [row.line for row in kept if not row.values[given["code"]].strip()]
-        self.findings.many(file, codeless, f"“{given['code']}” is empty")
-        if "states" in given:
-            for state, lines in _by(kept, lambda row: row.values[given["state"]]).items():
-                if state not in given["states"]:
-                    reason = f"`states` does not say what “{state}” means"
-                    self.findings.many(file, lines, reason)
-        return [(row.values[given["code"]].strip(), row.line) for row in kept]
-
 
 # From checked values to specifications
 
@@ -640,7 +316,7 @@ def _jurisdiction(
         country=city["country"],
         subdivision=city.get("subdivision"),
         time_zone=city["time_zone"],
-        boundary=_as_json(shapely.geometry.mapping(boundary)),
+        boundary=as_json(shapely.geometry.mapping(boundary)),
         boundary_buffer_m=city["boundary"]["buffer_m"],
         contact=dict(city["contact"]),
         policy=policy,
@@ -715,29 +391,3 @@ def _vocabulary(
         teams={team.code for team in teams},
         sources={source.value for source in Source},
     )
-
-
-def _as_json(geometry: Any) -> dict[str, Any]:
-    """A GeoJSON geometry with lists for tuples, as the database gives it back."""
-
-    def listed(value: Any) -> Any:
-        return [listed(item) for item in value] if isinstance(value, tuple | list) else value
-
-    return {"type": geometry["type"], "coordinates": listed(geometry["coordinates"])}
-
-
-def _far(distance_m: float) -> str:
-    return f"{distance_m:.0f} m" if distance_m < 1_000 else f"{distance_m / 1_000:,.1f} km"
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-def _by(
-    rows: Sequence[city_files.Row], key: Callable[[city_files.Row], str]
-) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for row in rows:
-        found.setdefault(key(row), []).append(row.line)
-    return found
