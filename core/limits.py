@@ -5,11 +5,12 @@
 2. The counter belongs to the person who signed the call, else to the address it came from; an
    IPv6 network of 64 bits is one caller, because one household or phone has all of it. An address
    is believed from `X-Forwarded-For` only through the proxies that `TRUSTED_PROXIES` counts.
-3. One script call to Redis counts and decides (sliding window of two counters).
+3. One script call to Redis counts and decides (a sliding window made of two counters).
 4. When Redis is away, each process counts for itself and asks again after 1, 2, 4 … 32 seconds:
    nobody is refused whom the shared count would have let through, and nobody waits.
 
-What is kept of an address is a keyed digest, for as long as the window lasts.
+What is kept of an address is a keyed digest, for as long as the window lasts. It stands on
+`limits`, the engine of Flask-Limiter; docs/adr/0003 says why without Flask-Limiter itself.
 """
 
 from __future__ import annotations
@@ -18,26 +19,42 @@ import enum
 import functools
 import hashlib
 import ipaddress
+import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+import redis
+import structlog
 from flask import Flask, Response, current_app, request
-from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded, RequestLimit
-from limits import RateLimitItem
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from prometheus_client import Counter
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from core.api import problem
 
+log = structlog.get_logger()
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 #: Redis answers in a fraction of a millisecond; whoever waits longer has lost it.
 TIMEOUT_S = 0.1
 
+#: After a failure Redis is left alone for a second, and for twice as long each time, up to this.
+LONGEST_PAUSE_S = 32.0
 
+ALONE = Counter(
+    "riverain_limits_without_redis_total",
+    "Requests that a process counted alone because Redis was away.",
+)
+
+
+@enum.unique
 class Allowance(enum.Enum):
     """How often one caller may call the routes of a kind: for the public, and for staff."""
 
@@ -52,6 +69,10 @@ class Allowance(enum.Enum):
     SIGN_IN = ("40 per 5 minutes", "40 per 5 minutes")
     #: Each of these sends a message to somebody.
     SIGN_IN_LINK = ("10 per 10 minutes", "10 per 10 minutes")
+
+    def __init__(self, public: str, staff: str) -> None:
+        self.public: RateLimitItem = parse(public)
+        self.staff: RateLimitItem = parse(staff)
 
     @property
     def is_by_address(self) -> bool:
@@ -96,35 +117,8 @@ def install(
         caller: who signed the request in hand, None for nobody; must not raise.
         exempt: endpoints without a limit, such as those that ask for the process's health.
     """
-    counted = _Counted(secret, caller, frozenset(exempt))
-    limiter = Limiter(
-        counted.key,
-        application_limits=[
-            ApplicationLimit(
-                limit_provider=counted.limit,
-                scope=counted.scope,
-                exempt_when=counted.is_exempt,
-            )
-        ],
-        strategy="sliding-window-counter",
-        # limits spells Unix sockets its own way.
-        storage_uri=f"redis+{redis_url}" if redis_url.startswith("unix://") else redis_url,
-        storage_options=cast(
-            "dict[str, str | int]",
-            {
-                "socket_connect_timeout": TIMEOUT_S,
-                "socket_timeout": TIMEOUT_S,
-                # A second attempt is the next request's.
-                "retry": Retry(NoBackoff(), 0),
-            },
-        ),
-        key_prefix="riverain",
-        in_memory_fallback_enabled=True,
-        swallow_errors=True,
-        on_breach=_refusal,
-    )
-    limiter.init_app(app)
-    app.register_error_handler(RateLimitExceeded, _refused)
+    limiter = _Limiter(_Count(redis_url), secret, caller, frozenset(exempt))
+    app.before_request(limiter.hold)
 
 
 def trust_proxies(app: Flask, proxies: int) -> None:
@@ -149,69 +143,132 @@ def network_of(address: str) -> str | None:
     return str(ip)
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """What Flask-Limiter asks about the request in hand."""
+class _Count:
+    """Counts in Redis; in this process while Redis is away."""
 
+    def __init__(self, redis_url: str) -> None:
+        self._shared = SlidingWindowCounterRateLimiter(
+            RedisStorage(
+                # limits spells Unix sockets its own way.
+                f"redis+{redis_url}" if redis_url.startswith("unix://") else redis_url,
+                socket_connect_timeout=TIMEOUT_S,
+                socket_timeout=TIMEOUT_S,
+                # A second attempt is the next request's.
+                retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]
+            )
+        )
+        self._alone: SlidingWindowCounterRateLimiter | None = None
+        self._lock = threading.Lock()
+        self._pause_s = 0.0
+        self._ask_again_at = 0.0
+
+    def hit(self, limit: RateLimitItem, *whose: str) -> int | None:
+        """Count one call: None when it is within the limit, else the seconds to wait."""
+        paused_s = self._pause_s
+        if self._may_ask():
+            try:
+                wait_s = _hit(self._shared, limit, *whose)
+            except (redis.RedisError, OSError) as error:
+                self._leave_alone(error, paused_s)
+            else:
+                if paused_s:
+                    self._come_back()
+                return wait_s
+        ALONE.inc()
+        alone = self._alone
+        return None if alone is None else _hit(alone, limit, *whose)
+
+    def _may_ask(self) -> bool:
+        """Whether to try Redis; while it is away one thread at a time may, when its time comes."""
+        if not self._pause_s:
+            return True
+        with self._lock:
+            now = time.monotonic()
+            if now < self._ask_again_at:
+                return False
+            self._ask_again_at = now + self._pause_s
+            return True
+
+    def _leave_alone(self, error: Exception, paused_s: float) -> None:
+        with self._lock:
+            if self._pause_s != paused_s:
+                # Another thread found out at the same time; one step is enough.
+                return
+            if self._alone is None:
+                self._alone = SlidingWindowCounterRateLimiter(MemoryStorage())
+            self._pause_s = min(max(1.0, self._pause_s * 2), LONGEST_PAUSE_S)
+            self._ask_again_at = time.monotonic() + self._pause_s
+            pause_s = self._pause_s
+        log.warning("limits.redis_away", error=type(error).__name__, asked_again_in_s=pause_s)
+
+    def _come_back(self) -> None:
+        with self._lock:
+            self._pause_s = 0.0
+        log.info("limits.redis_back")
+
+
+@dataclass(frozen=True, slots=True)
+class _Limiter:
+    """Holds the request in hand to its allowance."""
+
+    count: _Count
     secret: str
     caller: Callable[[], Caller | None]
     exempt: frozenset[str]
+    allowances: dict[tuple[str, str], Allowance] = field(default_factory=dict)
 
-    def is_exempt(self) -> bool:
-        """Routes that are not counted, and callers without an address (a local socket)."""
-        return (
-            request.endpoint in self.exempt
-            or request.method == "OPTIONS"
-            or network_of(request.remote_addr or "") is None
-        )
-
-    def scope(self, _endpoint: str) -> str:
-        """Which counter."""
-        return _allowance().name.lower()
-
-    def key(self) -> str:
-        """Whose counter."""
-        caller = self._signed()
-        if caller is not None:
-            return f"person:{caller.id}"
-        network = network_of(request.remote_addr or "") or ""
-        digest = hashlib.blake2b(network.encode(), key=self.secret.encode()[:64], digest_size=12)
-        return f"address:{digest.hexdigest()}"
-
-    def limit(self) -> str:
-        """How much it may hold."""
-        public, staff = _allowance().value
-        caller = self._signed()
-        return staff if caller is not None and caller.is_staff else public
-
-    def _signed(self) -> Caller | None:
-        return None if _allowance().is_by_address else self.caller()
+    def hold(self) -> Response | None:
+        """The refusal, if there is one. Callers without an address (a local socket) are not held:
+        they would all be one.
+        """
+        endpoint, method = request.endpoint, request.method
+        if endpoint is None or endpoint in self.exempt or method == "OPTIONS":
+            return None
+        allowance = self.allowances.get((endpoint, method))
+        if allowance is None:
+            allowance = self.allowances[endpoint, method] = _allowance(endpoint, method)
+        limit, whose = allowance.public, _digest(self.secret, request.remote_addr or "")
+        if not allowance.is_by_address:
+            caller = self.caller()
+            if caller is not None:
+                limit = allowance.staff if caller.is_staff else allowance.public
+                whose = caller.id
+        if whose is None:
+            return None
+        wait_s = self.count.hit(limit, "riverain", allowance.name.lower(), whose)
+        return None if wait_s is None else _refusal(limit, wait_s)
 
 
-def _allowance() -> Allowance:
-    view: Any = current_app.view_functions.get(request.endpoint or "")
+def _hit(counter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, *whose: str) -> int | None:
+    if counter.hit(limit, *whose):
+        return None
+    reset_at = counter.get_window_stats(limit, *whose).reset_time
+    return max(1, int(reset_at - time.time()) + 1)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _digest(secret: str, address: str) -> str | None:
+    """What stands for the network of an address; None for no address."""
+    network = network_of(address)
+    if network is None:
+        return None
+    return hashlib.blake2b(
+        network.encode(), key=secret.encode()[: hashlib.blake2b.MAX_KEY_SIZE], digest_size=12
+    ).hexdigest()
+
+
+def _allowance(endpoint: str, method: str) -> Allowance:
+    view: Any = current_app.view_functions[endpoint]
     view_class = getattr(view, "view_class", None)
     if view_class is not None:
-        view = getattr(view_class, request.method.lower(), None)
+        view = getattr(view_class, method.lower(), None)
     given: Allowance | None = getattr(view, "allowance", None)
     if given is not None:
         return given
-    return Allowance.READ if request.method in ("GET", "HEAD") else Allowance.WRITE
+    return Allowance.READ if method in ("GET", "HEAD") else Allowance.WRITE
 
 
-def _refusal(breached: RequestLimit) -> Response:
-    """The 429, with the number of seconds after which a call has a chance."""
-    return _too_many(breached.limit, max(1, int(breached.reset_at - time.time())))
-
-
-def _refused(error: RateLimitExceeded) -> Response:
-    # Without an answer Redis went away just after it counted; the whole window is long enough.
-    if error.response is not None:
-        return cast("Response", error.response)
-    return _too_many(error.limit.limit, error.limit.limit.get_expiry())
-
-
-def _too_many(limit: RateLimitItem, wait_s: int) -> Response:
+def _refusal(limit: RateLimitItem, wait_s: int) -> Response:
     return problem(
         {
             "type": "urn:riverain:problem:too_many_requests",

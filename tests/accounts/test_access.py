@@ -28,6 +28,7 @@ from accounts.access import (
 )
 from accounts.rules import PERMISSIONS, Permission, Role
 from core import api
+from core.limits import Caller
 from tests.factories import SignedIn, new_citizen, new_jurisdiction, new_staff
 
 #: What stands for a part of a path, by its converter.
@@ -208,7 +209,7 @@ def test_the_caller_of_a_rate_limit_is_known_only_by_a_valid_token(
         ({}, None),
         ({"Authorization": "Bearer rvs_unknown"}, None),
         ({"Authorization": "Basic eDp5"}, None),
-        (agent.headers, access.Caller(str(agent.id), is_staff=True)),
+        (agent.headers, Caller(str(agent.id), is_staff=True)),
     ):
         with app.test_request_context(headers=headers):
             assert access.caller() == expected

@@ -54,6 +54,7 @@ def sign_in(client: FlaskClient, **payload: str | None) -> TestResponse:
 def test_address_and_password_open_a_session(client: FlaskClient, agent: Person) -> None:
     answer = sign_in(client, email="agent@ville.example", password=PASSWORD)
     assert answer.status_code == 201
+    assert answer.json is not None
     assert set(answer.json) == {"token", "expires_at"}
     assert answer.headers["Cache-Control"] == "no-store"
 
