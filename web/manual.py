@@ -310,6 +310,7 @@ _FORMATS = {
     "email": "e-mail address",
     "uri": "URL",
     "url": "URL",
+    "password": "password",
 }
 
 _EXAMPLES: Mapping[str, Any] = {

@@ -112,7 +112,11 @@ def reader_language(locale: str | None = None) -> str:
     asked = request.args.get("lang", "")
     if asked in LANGUAGES:
         return asked
-    return request.accept_languages.best_match(LANGUAGES) or language_of(locale)
+    for wanted, quality in request.accept_languages:
+        language = wanted.partition("-")[0].lower()
+        if quality > 0 and language in LANGUAGES:
+            return language
+    return language_of(locale)
 
 
 def _same_page(lang: str) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
 from flask import current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
@@ -23,8 +22,7 @@ from core.errors import DomainError, InvalidError, NotFoundError
 from core.i18n import pick
 from reports import conversation, media
 from reports.media.staging import StagedPhoto
-from reports.models import Photo, ServiceRequest
-from reports.vocabulary import PhotoState
+from reports.models import ServiceRequest
 from web import timeline
 from web.pages import blueprint, page, reader_language
 from web.timeline import ReportPage
@@ -55,6 +53,9 @@ def act(report_id: UUID, token: str, action: str) -> ResponseReturnValue:
         raise
     except DomainError as error:
         return _show(report_id, token, error=error, action=action)
+    finally:
+        # Large uploads lie in temporary files; they go now, not when somebody collects garbage.
+        request.close()
     return _back(report_id, token, done=done)
 
 
@@ -123,15 +124,14 @@ def _add(report_id: UUID, token: str) -> str:
         # Before bytes are kept for somebody who holds no link.
         if not conversation.holds_link(session, report_id, token, secret=_secret()):
             raise NotFoundError
-        already = _photos_of(session, report_id) if uploads else 0
-    checked = media.check_photos([upload.stream for upload in uploads], already=already)
+    checked = media.check_photos([upload.stream for upload in uploads])
     staged: list[StagedPhoto] = []
     if checked:
         staged = media.stage(current_app.extensions["storage"], checked)
     with transaction() as session:
         report = _take(session, report_id, token)
         now = utc_now()
-        conversation.add(session, report, text, has_photos=bool(staged), now=now)
+        conversation.add(session, report, text, photos=len(staged), now=now)
         media.insert_staged(
             session,
             report.id,
@@ -181,14 +181,6 @@ _DONE = frozenset({"added", "answered", "withdrawn", "left", "reopened"})
 
 def _take(session: Session, report_id: UUID, token: str) -> ServiceRequest:
     return conversation.take_as_reporter(session, report_id, token, secret=_secret())
-
-
-def _photos_of(session: Session, report_id: UUID) -> int:
-    return session.scalars(
-        sa.select(sa.func.count())
-        .select_from(Photo)
-        .where(Photo.report_id == report_id, Photo.state != PhotoState.DROPPED.value)
-    ).one()
 
 
 def _words() -> str | None:
