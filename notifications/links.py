@@ -1,5 +1,5 @@
-"""The links that messages carry, in the reader's language. Their tokens are made here, when a message
-is rendered, and kept nowhere. Opening a link shows; only a POST from its page acts."""
+"""The links that messages carry, in the reader's language. Their tokens are made here, when a
+message is rendered, and kept nowhere. Opening a link shows; only a POST from its page acts."""
 
 from __future__ import annotations
 

@@ -340,6 +340,10 @@ DIGEST_AT = time(8)
 DIGEST_REACH = timedelta(days=7)
 
 
+#: How far back a team's first digest reaches.
+FIRST_DIGEST_REACH = timedelta(days=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """The stretch of time that a digest covers: from `start` up to, not with, `end`."""
@@ -362,18 +366,15 @@ def digest_window(
     """
     if choice == "immediately":
         end: datetime | None = now.replace(second=0, microsecond=0)
-        usual = timedelta(minutes=5)
     elif choice == "hourly":
         end = now.replace(minute=0, second=0, microsecond=0)
-        usual = timedelta(hours=1)
     elif choice == "daily":
         end = _last_morning(now, zone, is_working_day)
-        usual = timedelta(days=1)
     else:
         return None
     if end is None or (last_end is not None and end <= last_end):
         return None
-    start = last_end if last_end is not None else end - usual
+    start = last_end if last_end is not None else end - FIRST_DIGEST_REACH
     return Window(max(start, end - DIGEST_REACH), end)
 
 

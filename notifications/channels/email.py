@@ -229,7 +229,6 @@ def compose(message: Message, name: str, address: str, now: datetime) -> EmailMe
     letter["Subject"] = _one_line(message.subject)
     letter["Date"] = email.utils.format_datetime(now)
     letter["Message-ID"] = f"<{message.delivery_id}@{domain}>"
-    letter["Content-Language"] = message.locale
     # RFC 3834: nobody's holiday notice should answer us.
     letter["Auto-Submitted"] = "auto-generated"
     letter["X-Auto-Response-Suppress"] = "All"
@@ -248,6 +247,8 @@ def compose(message: Message, name: str, address: str, now: datetime) -> EmailMe
     letter.set_content(message.body, cte="quoted-printable")
     if message.html is not None:
         letter.add_alternative(message.html, subtype="html", cte="quoted-printable")
+    # Last: as a header of content it would move into the first part.
+    letter["Content-Language"] = message.locale
     return letter
 
 

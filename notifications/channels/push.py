@@ -62,7 +62,7 @@ class PushCarrier:
                     "keys": {"p256dh": target.p256dh, "auth": target.auth},
                 }
             ).encode(json.dumps(note, ensure_ascii=False).encode(), "aes128gcm")["body"]
-        except (WebPushException, ValueError, KeyError):
+        except (WebPushException, ValueError, LookupError):
             # Keys that are no keys came from the browser; it must subscribe anew.
             return NotSent(Fault.GIVE_UP_ON_RECIPIENT, "push keys")
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,12 @@ def new_event(
 
 
 @pytest.fixture(autouse=True)
-def _nothing_remembered() -> None:
+def _nothing_remembered() -> Iterator[None]:
     """The tests' database goes back in time; what processes remember of it must not."""
     jurisdictions.forget()
     catalogue.forget()
+    yield
+    jurisdictions.set_clock(time.monotonic)
 
 
 @pytest.fixture
