@@ -61,8 +61,6 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "report.rerouted": (ANNOUNCE,),
         "report.service_changed": (TRIAGE,),
         "report.moved": (LOCATE,),
-        "report.withdrawn": (),
-        "report.shown_or_hidden": (),
         "report.question_asked": (ANNOUNCE,),
         "report.answered": (ANNOUNCE,),
         "report.added_to": (ANNOUNCE,),
