@@ -4,6 +4,7 @@
    into the message. Neither is stored: both are derived from the challenge's id.
 2. `answer_link` and `answer_code` count each wrong answer, so they return None instead of raising:
    an error would roll the count back. The caller commits, then says 401.
+   Challenges are kept for a day at least, because wrong codes are counted over a day.
 3. A right answer uses the challenge up and gives the person, who is created at the first proof.
 
 Any address may ask, known or not, and the answer is the same: it tells nobody who has an account.
@@ -143,16 +144,6 @@ def answer_code(
         challenge.tries += 1
     session.flush()
     return None
-
-
-def forget_old(session: Session, *, now: datetime) -> int:
-    """Delete challenges that neither work nor count any more. Returns how many."""
-    gone = session.execute(
-        sa.delete(SignInChallenge)
-        .where(SignInChallenge.created_at < now - timedelta(days=1))
-        .returning(SignInChallenge.id)
-    )
-    return len(gone.all())
 
 
 def _is_open(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:

@@ -16,6 +16,7 @@ from core.clock import utc_now
 from core.db import reading, single_write, transaction
 from core.errors import InvalidError, NotFoundError
 from core.i18n import LANGUAGES, pick
+from core.limits import Allowance, limited
 from core.links import track_url
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
@@ -93,6 +94,7 @@ _JSON_FIELDS = frozenset({"attributes", "contact", "not_same_as"})
 )
 @blueprint.response(201, SubmittedOut, description="Received; the pipeline takes over.")
 @allow(EVERYONE)
+@limited(Allowance.INTAKE)
 def submit_report() -> ResponseReturnValue:
     """Take a report."""
     draft: Draft = load(_REPORT_IN, _payload())

@@ -11,6 +11,7 @@ from accounts import challenges, signing_in
 from accounts.access import TOKEN, allow
 from core.clock import utc_now
 from core.db import transaction
+from core.limits import Allowance, limited
 from web.pages import GoneError, blueprint, page
 
 
@@ -23,6 +24,7 @@ def sign_in(challenge_id: UUID, token: str) -> ResponseReturnValue:  # noqa: ARG
 
 @blueprint.post("/sign-in/<uuid:challenge_id>/<token>")
 @allow(TOKEN)
+@limited(Allowance.SIGN_IN)
 def signed_in(challenge_id: UUID, token: str) -> ResponseReturnValue:
     """Open a session and show its token, once, for the app that asked for the link."""
     now = utc_now()

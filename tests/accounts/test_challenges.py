@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +21,7 @@ from sqlalchemy.orm import Session
 from accounts import challenges
 from accounts.models import Person, SignInChallenge, SignInSession
 from accounts.rules import CHALLENGE_TRIES, LINKS_PER_HOUR, WRONG_CODES_PER_DAY
+from core.db import reading, transaction
 from core.models import OutboxEvent
 from tests.conftest import SECRET_KEY
 from tests.factories import new_jurisdiction, new_person
@@ -261,8 +267,53 @@ def test_whatever_a_stranger_sends_is_refused_and_never_an_error(
     assert challenges.answer_code(session, SECRET_KEY, EMAIL, token, now=NOW) is None
 
 
-def test_old_challenges_are_forgotten(session: Session) -> None:
-    asked(session)
-    kept = asked(session, now=NOW + timedelta(hours=20))
-    assert challenges.forget_old(session, now=NOW + timedelta(days=1, hours=1)) == 1
-    assert session.scalars(sa.select(SignInChallenge.id)).all() == [kept]
+# -- at the same instant ---------------------------------------------------------------------------
+
+
+def at_once(app: Flask, answers: list[Callable[[Session], Person | None]]) -> list[bool]:
+    """Give all answers at the same instant, each in its own transaction: which were right."""
+    barrier = threading.Barrier(len(answers))
+
+    def give(answer: Callable[[Session], Person | None]) -> bool:
+        with app.app_context(), transaction() as session:
+            session.execute(sa.text("SELECT 1"))
+            barrier.wait(10)
+            return answer(session) is not None
+
+    with ThreadPoolExecutor(len(answers)) as pool:
+        return list(pool.map(give, answers))
+
+
+def test_one_link_opened_in_several_windows_lets_one_in(committed_db: Flask) -> None:
+    with committed_db.app_context(), transaction() as session:
+        challenge_id = asked(session)
+    right = at_once(committed_db, [lambda session: follow(session, challenge_id)] * 5)
+    assert sorted(right) == [False] * 4 + [True]
+
+
+def test_two_first_proofs_of_an_address_make_one_person(committed_db: Flask) -> None:
+    with committed_db.app_context(), transaction() as session:
+        first, second = asked(session), asked(session)
+    right = at_once(
+        committed_db,
+        [lambda session: follow(session, first), lambda session: follow(session, second)],
+    )
+    assert right == [True, True]
+    with committed_db.app_context(), reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Person)) == 1
+
+
+def test_parallel_guesses_are_all_counted(committed_db: Flask) -> None:
+    with committed_db.app_context(), transaction() as session:
+        for _ in range(2):
+            asked(session)
+        wrong = a_wrong_code(session)
+    guess = functools.partial(answer_code, given=wrong)
+    assert at_once(committed_db, [guess] * 6) == [False] * 6
+    with committed_db.app_context(), reading() as session:
+        tries = session.scalars(sa.select(SignInChallenge.tries)).all()
+    assert tries == [CHALLENGE_TRIES, CHALLENGE_TRIES]
+
+
+def answer_code(session: Session, given: str) -> Person | None:
+    return challenges.answer_code(session, SECRET_KEY, EMAIL, given, now=NOW)
