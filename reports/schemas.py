@@ -103,7 +103,8 @@ class Instant(fields.AwareDateTime):
     """An instant as RFC 3339 in UTC, with a Z."""
 
     def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
-        return None if value is None else value.isoformat().replace("+00:00", "Z")
+        text = super()._serialize(value, attr, obj, **kwargs)
+        return text.replace("+00:00", "Z") if isinstance(text, str) else text
 
 
 class LocaleQuery(Schema):
