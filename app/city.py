@@ -76,7 +76,7 @@ def load_city(
             session, jurisdiction.id, city.addresses, allow_loss=allow_loss
         ).changes
     except geo_loading.LoadingError as error:
-        raise _refused(error, city.files["addresses"]) from error
+        raise _refused(error, city.addresses_file) from error
     step("teams")
     used = teams_in_use(session, jurisdiction.id)
     changes["teams"] = load_teams(session, jurisdiction.id, city.teams, in_use=used)

@@ -339,7 +339,7 @@ def _feature(name: str, ordinal: int, line: int, item: Any, findings: Findings) 
             raise ValueError("no coordinates")
         if not isinstance(properties, dict):
             raise TypeError("properties")
-    except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError):
+    except (LookupError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError):
         findings.fault(name, line, f"feature {ordinal} has no usable geometry")
         return None
     return Feature(line, ordinal, properties, shapely.force_2d(geometry))

@@ -53,7 +53,7 @@ class City:
 
     Attributes:
         asset_counts: how many assets of each kind the folder ships; they are not loaded with it.
-        files: which file each part came from: boundary, addresses, and each layer of areas.
+        addresses_file: the name of the file the addresses came from, for messages.
     """
 
     jurisdiction: JurisdictionSpec
@@ -63,7 +63,7 @@ class City:
     services: tuple[ServiceSpec, ...]
     rules: tuple[Rule, ...]
     asset_counts: Mapping[str, int]
-    files: Mapping[str, str]
+    addresses_file: str
     warnings: tuple[Fault, ...] = field(default=())
 
 
@@ -152,7 +152,7 @@ class _Reading:
             services=tuple(services),
             rules=rules,
             asset_counts=asset_counts,
-            files=_files(city),
+            addresses_file=city.get("addresses", {}).get("file", _CITY),
             warnings=tuple(sorted(set(self.findings.warnings))),
         )
 
@@ -281,13 +281,6 @@ class _Reading:
 
 
 # From checked values to specifications
-
-
-def _files(city: Mapping[str, Any]) -> dict[str, str]:
-    files = {layer["layer"]: layer["file"] for layer in city["areas"]}
-    files["boundary"] = city["boundary"]["file"]
-    files["addresses"] = city["addresses"]["file"] if "addresses" in city else _CITY
-    return files
 
 
 def _jurisdiction(
