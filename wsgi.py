@@ -1,7 +1,38 @@
-"""Entry point: `gunicorn wsgi:app`, `celery -A wsgi:celery`, `flask --app wsgi`."""
+"""Entry point: `gunicorn wsgi:app`, `celery -A wsgi:celery`, `flask --app wsgi`.
 
-from app import create_app
-from workers.celery_app import celery_of
+Each is made when it is asked for: the web has no use for Celery, nor the workers for pages.
+"""
 
-app = create_app()
-celery = celery_of(app)
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        made: Any = _app()
+    elif name == "celery":
+        made = _celery()
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = made
+    return made
+
+
+def _app() -> Any:
+    from app import create_app
+
+    application = create_app()
+    if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
+        from app import migrating
+
+        migrating.install(application)
+    return application
+
+
+def _celery() -> Any:
+    from app import foundation
+    from workers.celery_app import celery_of
+
+    return celery_of(foundation.lay())

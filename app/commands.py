@@ -1,24 +1,49 @@
-"""The command line: `flask …`, gathered from the features."""
+"""The command line: `flask …`, gathered from the features.
+
+A command's module is imported when the command is asked for: the web and the workers make the same
+application and have no use for parsers of city folders.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import click
 from flask import Flask, current_app
+from flask.cli import AppGroup
 
-from accounts.cli import accounts_commands
-from app.city_cli import jurisdictions
 from app.config import Settings
-from app.outbox_commands import outbox_commands
+
+#: Name of the command, and where it is: module and attribute.
+COMMANDS = {
+    "accounts": "accounts.cli:accounts_commands",
+    "jurisdictions": "app.city_cli:jurisdictions",
+    "outbox": "app.outbox_commands:outbox_commands",
+    "reports": "app.import_cli:reports_commands",
+    "settings": "app.commands:settings_command",
+}
+
+
+class LazyCommands(AppGroup):
+    """The table above as a group of commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in alphabetical order."""
+        return sorted({*super().list_commands(ctx), *COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
 
 
 def register_commands(app: Flask) -> None:
     """Add every feature's commands to `flask`."""
-    app.cli.add_command(accounts_commands)
-    app.cli.add_command(settings_command)
-    app.cli.add_command(outbox_commands)
-    app.cli.add_command(jurisdictions)
+    app.cli = LazyCommands(app.name)
 
 
 @click.command("settings")

@@ -1,56 +1,23 @@
-"""Puts the packages together; `app.create_app` is its only caller.
+"""Puts the whole application together; `app.create_app` is its only caller.
 
-`compose` reads from top to bottom: settings, logs, database, API, features, pages, commands.
+`compose` reads from top to bottom: foundation, API, logs and metrics, features, pages, commands.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from flask import Flask, Request, Response
-from flask.sessions import NullSession, SessionInterface, SessionMixin
-from flask_migrate import Migrate
+from flask import Flask
 
 from accounts import access
-from app import access_log, embedded, health, metrics
+from app import access_log, foundation, health, metrics
 from app.commands import register_commands
 from app.config import Settings
 from app.features import register_features, register_pages
-from core import api, logging
-from core.db import db, refuse_dead_connections
-from reports.storage import open_storage
-
-#: Where the migrations stand, wherever the process was started.
-MIGRATIONS = Path(__file__).parent.parent / "migrations"
+from core import api
 
 
 def compose(settings: Settings | None = None) -> Flask:
     """A Riverain application with these settings; by default those of the environment."""
-    settings = settings or Settings.load()
-    logging.configure(settings.log_level)
-    redis_url = settings.redis_url or embedded.redis_url(settings.data_dir)
-
-    app = Flask(__name__, static_folder=None)
-    app.session_interface = NoSessions()
-    app.extensions["settings"] = settings
-    app.config.update(
-        SECRET_KEY=settings.secret_key,
-        SQLALCHEMY_DATABASE_URI=settings.database_url or embedded.database_url(settings.data_dir),
-        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
-        REDIS_URL=redis_url,
-        BASE_URL=settings.base_url,
-        DEFAULT_JURISDICTION=settings.default_jurisdiction,
-        BROKER_URL=embedded.broker_url(redis_url),
-        MAX_CONTENT_LENGTH=56 * 1024 * 1024,
-        MAX_FORM_MEMORY_SIZE=1024 * 1024,
-        MAX_FORM_PARTS=1000,
-    )
-
-    app.extensions["storage"] = open_storage(settings.storage_url, settings.data_dir)
-    db.init_app(app)
-    with app.app_context():
-        refuse_dead_connections(db.engine)
-    Migrate(app, db, directory=str(MIGRATIONS))
+    app = foundation.lay(settings)
     json_api = api.install(app)
     access_log.install(app)
     metrics.install(app)
@@ -60,29 +27,3 @@ def compose(settings: Settings | None = None) -> Flask:
     register_commands(app)
     access.check_routes(app)
     return app
-
-
-class NoSessions(SessionInterface):
-    """Nothing is kept in a signed cookie, so no request needs to look for one."""
-
-    def open_session(self, _app: Flask, _request: Request) -> SessionMixin:
-        """An empty session that refuses to be written to."""
-        return NullSession()
-
-    def save_session(self, _app: Flask, _session: SessionMixin, _response: Response) -> None:
-        """There is nothing to save."""
-
-
-def _engine_options(settings: Settings) -> dict[str, object]:
-    """A connection for every thread and one to spare; dead ones are found before use."""
-    return {
-        "pool_size": settings.web_threads,
-        "max_overflow": 2,
-        "pool_timeout": 5,
-        "connect_args": {
-            "connect_timeout": 5,
-            "application_name": "riverain",
-            "options": "-c timezone=utc -c lock_timeout=15s -c statement_timeout=60s"
-            " -c idle_in_transaction_session_timeout=120s",
-        },
-    }

@@ -10,11 +10,11 @@ import time
 
 import redis
 import sqlalchemy as sa
-from alembic.script import ScriptDirectory
 from flask import Flask, Response, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from accounts.access import EVERYONE, allow
+from app import revisions
 from core.db import db
 
 #: Key that each worker process renews; see workers.heartbeat.
@@ -78,7 +78,7 @@ def _migrations() -> bool:
 def _expected_revisions() -> list[str]:
     heads: list[str] | None = current_app.extensions.get("alembic_heads")
     if heads is None:
-        heads = list(ScriptDirectory(current_app.extensions["migrate"].directory).get_heads())
+        heads = list(revisions.of(revisions.FOLDER)[1])
         current_app.extensions["alembic_heads"] = heads
     return heads
 

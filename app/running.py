@@ -36,7 +36,7 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 
-from app import embedded, holding, supervised
+from app import embedded, holding, revisions, supervised
 from app.config import SettingError, Settings
 
 PROJECT = supervised.PROJECT
@@ -232,24 +232,6 @@ def _one_line(error: Exception) -> str:
     return (lines[-1] if lines else type(error).__name__).rstrip(".") + "."
 
 
-def revisions(folder: Path) -> tuple[set[str], set[str]]:
-    """All revisions of the migrations in `folder`, and the newest of them.
-
-    Read from the files' text, because importing alembic takes as long as everything else here.
-    """
-    known: set[str] = set()
-    replaced: set[str] = set()
-    for path in folder.glob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        for name, value in re.findall(
-            r"^((?:down_)?revision)\b[^=\n]*=\s*(.*)$", text, re.MULTILINE
-        ):
-            (known if name == "revision" else replaced).update(
-                re.findall(r"[\"']([^\"']+)[\"']", value)
-            )
-    return known, known - replaced
-
-
 # -- running --------------------------------------------------------------------------------------
 
 
@@ -391,7 +373,7 @@ class Run:
     # 3
 
     def _see_to_the_database(self) -> None:
-        known, newest = revisions(PROJECT / "migrations" / "versions")
+        known, newest = revisions.of(revisions.FOLDER)
         try:
             found = self._revisions_in_database()
             if not found <= known:

@@ -23,6 +23,13 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
+from core.documenting import (
+    INTRODUCTION,
+    PROBLEM_JSON,
+    Problem,
+    SaidOfEveryOperation,
+    register_problems,
+)
 from core.errors import DomainError, InvalidError, StaleError
 
 log = structlog.get_logger()
@@ -43,14 +50,15 @@ class Text(fields.String):
     def __init__(self, *, max_length: int = 4000, min_length: int = 0, **kwargs: Any) -> None:
         validate = kwargs.pop("validate", [])
         extra = list(validate) if isinstance(validate, (list, tuple)) else [validate]
-        super().__init__(
-            validate=[
-                ma.validate.Length(min=min_length, max=max_length),
+        # A field has one `pattern` in OpenAPI; a narrower one of its own refuses the rest too.
+        if not any(isinstance(each, ma.validate.Regexp) for each in extra):
+            extra.append(
                 ma.validate.Regexp(
                     STORABLE, error="Control characters and broken Unicode cannot be stored."
-                ),
-                *extra,
-            ],
+                )
+            )
+        super().__init__(
+            validate=[ma.validate.Length(min=min_length, max=max_length), *extra],
             **kwargs,
         )
 
@@ -98,6 +106,11 @@ class JSONProvider(DefaultJSONProvider):
 class Api(flask_smorest.Api):  # type: ignore[misc]
     """flask-smorest's API whose errors are problem documents that keep their headers."""
 
+    ERROR_SCHEMA = Problem
+
+    def _register_responses(self) -> None:
+        register_problems(self.spec)
+
     def _register_error_handlers(self) -> None:
         app = self._app
         app.register_error_handler(DomainError, _domain_error)
@@ -116,16 +129,17 @@ def install(app: Flask) -> Api:
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/api/v1",
         OPENAPI_JSON_PATH="openapi.json",
+        API_SPEC_OPTIONS={"info": {"description": INTRODUCTION}},
     )
     app.before_request(_limit_json)
-    return Api(app)
+    return Api(app, spec_kwargs={"extra_plugins": [SaidOfEveryOperation()]})
 
 
 def problem(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """A problem document as a response."""
     response = jsonify(document)
     response.status_code = int(document["status"])
-    response.content_type = "application/problem+json"
+    response.content_type = PROBLEM_JSON
     for name, value in (headers or {}).items():
         response.headers[name] = value
     return response

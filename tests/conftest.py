@@ -26,7 +26,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy.orm import Session, sessionmaker
 
-from app import create_app, embedded
+from app import create_app, embedded, migrating
 from app.config import Settings
 from core.db import db
 from geo import jurisdictions
@@ -98,6 +98,7 @@ def _build_template(data_dir: Path) -> None:
         embedded.create_database(connection, "building")
         url = embedded.database_url(data_dir).replace("/riverain?", "/building?")
         app = create_app(_settings(data_dir, url, "redis://127.0.0.1:1/0"))
+        migrating.install(app)
         with app.app_context():
             upgrade()
             db.engine.dispose()

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app import embedded, holding, running, supervised
+from app import embedded, holding, revisions, running, supervised
 from app.config import Settings
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -137,11 +137,11 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path)
 def test_the_newest_revision_is_the_one_that_no_other_follows(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text('revision = "0001"\ndown_revision = None\n')
     (tmp_path / "b.py").write_text('revision: str = "0002"\ndown_revision: str = "0001"\n')
-    assert running.revisions(tmp_path) == ({"0001", "0002"}, {"0002"})
+    assert revisions.of(tmp_path) == ({"0001", "0002"}, {"0002"})
 
 
 def test_the_project_has_one_newest_revision() -> None:
-    assert len(running.revisions(PROJECT / "migrations" / "versions")[1]) == 1
+    assert len(revisions.of(revisions.FOLDER)[1]) == 1
 
 
 @pytest.mark.parametrize(

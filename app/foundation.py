@@ -1,0 +1,70 @@
+"""The part of the application that every process needs: settings, logs, storage, database.
+
+Workers run on this alone; the web adds routes, pages and commands in `app.composition`.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Request, Response
+from flask.sessions import NullSession, SessionInterface, SessionMixin
+
+from app import embedded
+from app.config import Settings
+from core import logging
+from core.db import db, refuse_dead_connections
+from reports.storage import open_storage
+
+
+def lay(settings: Settings | None = None) -> Flask:
+    """An application with settings, logs, storage and database, and no route yet."""
+    settings = settings or Settings.load()
+    logging.configure(settings.log_level)
+    redis_url = settings.redis_url or embedded.redis_url(settings.data_dir)
+
+    app = Flask(__name__, static_folder=None)
+    app.session_interface = NoSessions()
+    app.extensions["settings"] = settings
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        SQLALCHEMY_DATABASE_URI=settings.database_url or embedded.database_url(settings.data_dir),
+        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
+        REDIS_URL=redis_url,
+        BASE_URL=settings.base_url,
+        DEFAULT_JURISDICTION=settings.default_jurisdiction,
+        BROKER_URL=embedded.broker_url(redis_url),
+        MAX_CONTENT_LENGTH=56 * 1024 * 1024,
+        MAX_FORM_MEMORY_SIZE=1024 * 1024,
+        MAX_FORM_PARTS=1000,
+    )
+
+    app.extensions["storage"] = open_storage(settings.storage_url, settings.data_dir)
+    db.init_app(app)
+    with app.app_context():
+        refuse_dead_connections(db.engine)
+    return app
+
+
+class NoSessions(SessionInterface):
+    """Nothing is kept in a signed cookie, so no request needs to look for one."""
+
+    def open_session(self, _app: Flask, _request: Request) -> SessionMixin:
+        """An empty session that refuses to be written to."""
+        return NullSession()
+
+    def save_session(self, _app: Flask, _session: SessionMixin, _response: Response) -> None:
+        """There is nothing to save."""
+
+
+def _engine_options(settings: Settings) -> dict[str, object]:
+    """A connection for every thread and one to spare; dead ones are found before use."""
+    return {
+        "pool_size": settings.web_threads,
+        "max_overflow": 2,
+        "pool_timeout": 5,
+        "connect_args": {
+            "connect_timeout": 5,
+            "application_name": "riverain",
+            "options": "-c timezone=utc -c lock_timeout=15s -c statement_timeout=60s"
+            " -c idle_in_transaction_session_timeout=120s",
+        },
+    }
