@@ -14,6 +14,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     """Register every feature's routes with the application."""
     from accounts import access
     from accounts.views import blueprint as accounts
+    from notifications.views import blueprint as notifications
     from reports.intake_views import blueprint as intake
     from reports.public_views import blueprint as reports
     from reports.staff_views import blueprint as staff
@@ -30,7 +31,7 @@ def register_features(app: Flask, json_api: Api) -> None:
             caller=access.caller,
             exempt=("healthz", "readyz", "metrics"),
         )
-    for blueprint in (accounts, intake, reports, staff):
+    for blueprint in (accounts, intake, reports, staff, notifications):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
     CORS(
         app,

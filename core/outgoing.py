@@ -95,7 +95,15 @@ class Allowance:
                 hosts.add(word.lower().rstrip("."))
         return cls(frozenset(hosts), tuple(networks))
 
+    def names(self, host: str) -> bool:
+        """Whether the operator named that host, or the network it is the address of."""
+        try:
+            return self.covers(host, ipaddress.ip_address(host))
+        except ValueError:
+            return host.lower().rstrip(".") in self.hosts
+
     def covers(self, host: str, address: IPAddress) -> bool:
+        """Whether a call to that host at that address is allowed although it is not public."""
         return host.lower().rstrip(".") in self.hosts or any(
             address.version == network.version and address in network for network in self.networks
         )

@@ -336,12 +336,8 @@ def is_hopeless(failing_since: datetime | None, now: datetime) -> bool:
 #: When the working day of a digest begins, by the jurisdiction's clock.
 DIGEST_AT = time(8)
 
-#: A digest reaches back no further: after a long rest, nobody reads a year.
+#: A digest reaches back no further, a team's first one just so far.
 DIGEST_REACH = timedelta(days=7)
-
-
-#: How far back a team's first digest reaches.
-FIRST_DIGEST_REACH = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +370,7 @@ def digest_window(
         return None
     if end is None or (last_end is not None and end <= last_end):
         return None
-    start = last_end if last_end is not None else end - FIRST_DIGEST_REACH
+    start = last_end if last_end is not None else end - DIGEST_REACH
     return Window(max(start, end - DIGEST_REACH), end)
 
 

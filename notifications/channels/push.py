@@ -6,7 +6,6 @@ import json
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from py_vapid import Vapid02
 from pywebpush import WebPusher, WebPushException
 
 from core.outgoing import (
@@ -15,6 +14,7 @@ from core.outgoing import (
     OutgoingRefusedError,
     OutgoingUnreachableError,
 )
+from notifications.channels import vapid
 from notifications.messages import Message, NotSent, PushTarget, Result, Sent
 from notifications.rules import fault_of_http
 from notifications.vocabulary import Channel, Fault
@@ -33,11 +33,7 @@ class PushCarrier:
 
     def __init__(self, private_key: str, subject: str, outgoing: Outgoing) -> None:
         """`private_key`: P-256, raw in base64url or PEM; `subject`: a mailto: or https: of ours."""
-        self._key = (
-            Vapid02.from_pem(private_key.encode())
-            if "BEGIN" in private_key
-            else Vapid02.from_string(private_key)
-        )
+        self._key = vapid.load(private_key)
         self._subject = subject
         self._outgoing = outgoing
         self._signed: dict[str, tuple[float, dict[str, str]]] = {}

@@ -1,0 +1,30 @@
+"""Our key for web push (RFC 8292): read from the setting, its public half given to browsers.
+
+Apart from sending, so that a web process does not load what only sending needs.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from py_vapid import Vapid02
+
+
+def load(private_key: str) -> Vapid02:
+    """The key of `VAPID_PRIVATE_KEY`: P-256, raw in base64url, or PEM.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if "BEGIN" in private_key:
+        return Vapid02.from_pem(private_key.encode())
+    return Vapid02.from_string(private_key)
+
+
+@functools.lru_cache(maxsize=4)
+def public_key(private_key: str) -> str:
+    """What a browser needs to subscribe: the uncompressed point, in base64url."""
+    point = load(private_key).public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return base64.urlsafe_b64encode(point).rstrip(b"=").decode()
