@@ -231,27 +231,32 @@ def follow(
     root_id = report.parent_id or report.id
     if wish.email is None and wish.person_id is None:
         raise InvalidError("Say where news should go.", field="email")
-    session.execute(
-        postgresql.insert(Follower)
-        .values(
-            id=new_id(),
-            report_id=root_id,
-            is_reporter=False,
-            person_id=wish.person_id,
-            name=wish.name,
-            email=wish.email,
-            locale=wish.locale,
-            confirmed_at=now if wish.person_id is not None else None,
-            # Of an earlier time, so that the first wish is not taken for a repeated one.
-            created_at=now - ASK_AGAIN_AFTER,
-        )
-        .on_conflict_do_nothing()
-    )
     mine = (
         Follower.email == wish.email
         if wish.email is not None
         else Follower.person_id == wish.person_id
     )
+    if wish.email is None:
+        # No unique key holds apart those who have no address: the report's lock does.
+        lifecycle.lock_all(session, {root_id})
+    there = sa.exists().where(Follower.report_id == root_id, mine)
+    if not session.scalar(sa.select(there)):
+        session.execute(
+            postgresql.insert(Follower)
+            .values(
+                id=new_id(),
+                report_id=root_id,
+                is_reporter=False,
+                person_id=wish.person_id,
+                name=wish.name,
+                email=wish.email,
+                locale=wish.locale,
+                confirmed_at=now if wish.person_id is not None else None,
+                # Of an earlier time, so that the first wish is not taken for a repeated one.
+                created_at=now - ASK_AGAIN_AFTER,
+            )
+            .on_conflict_do_nothing()
+        )
     follower = session.scalars(
         sa.select(Follower)
         .where(Follower.report_id == root_id, mine)
