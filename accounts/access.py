@@ -11,6 +11,7 @@ import enum
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import apispec
@@ -220,6 +221,10 @@ class AccessInDocument(apispec.BasePlugin):
             operation["description"] = f"{said}\n\n{who}" if said else who
             if access.needs_sign_in:
                 operation["security"] = [{SECURITY_SCHEME: []}]
+                responses = operation.setdefault("responses", {})
+                responses.setdefault("401", HTTPStatus.UNAUTHORIZED.name)
+                if access.permission is not None:
+                    responses.setdefault("403", HTTPStatus.FORBIDDEN.name)
             else:
                 # Signing is possible, and shows staff more; `{}` says that it is not needed.
                 operation["security"] = [{}, {SECURITY_SCHEME: []}]

@@ -46,6 +46,17 @@ _REPORT_IN = ReportIn()
 #: Multipart fields whose text is JSON: objects and lists have no other form there.
 _JSON_FIELDS = frozenset({"attributes", "contact", "not_same_as"})
 
+#: What the API document shows.
+EXAMPLE = {
+    "service_code": "pothole",
+    "lat": 43.6086,
+    "lon": 3.8797,
+    "accuracy_m": 8,
+    "description": "A deep hole before the pharmacy; cyclists swerve.",
+    "contact": {"email": "camille@example.org", "locale": "fr"},
+    "display": "first",
+}
+
 
 @blueprint.route("/reports", methods=["POST"])
 @blueprint.doc(
@@ -59,7 +70,7 @@ _JSON_FIELDS = frozenset({"attributes", "contact", "not_same_as"})
     requestBody={
         "required": True,
         "content": {
-            "application/json": {"schema": ReportIn},
+            "application/json": {"schema": ReportIn, "example": EXAMPLE},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
