@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -106,17 +107,14 @@ def emit_many(session: Session, name: EventName, happenings: Sequence[Happening]
     if not happenings:
         return
     session.execute(
-        sa.insert(OutboxEvent),
-        [
-            {
-                "name": name.name,
-                "subject_id": happening.subject_id,
-                "jurisdiction_id": happening.jurisdiction_id,
-                "data": dict(happening.data),
-                "request_id": happening.request_id or current_request_id(),
-            }
-            for happening in happenings
-        ],
+        _EMIT,
+        {
+            "name": name.name,
+            "subjects": [happening.subject_id for happening in happenings],
+            "jurisdictions": [happening.jurisdiction_id for happening in happenings],
+            "data": [json.dumps(dict(happening.data)) for happening in happenings],
+            "requests": [happening.request_id or current_request_id() for happening in happenings],
+        },
     )
 
 
@@ -124,6 +122,21 @@ def current_request_id() -> str | None:
     """The id of the request or task in hand, as logging knows it."""
     value = structlog.contextvars.get_contextvars().get("request_id")
     return None if value is None else str(value)
+
+
+def withdraw(session: Session, subject_ids: Sequence[UUID]) -> None:
+    """Take back what this very transaction has emitted about these subjects: nobody reacts to it.
+
+    For a past that is replayed. What others emitted stays: rows of one transaction share the
+    instant of its beginning.
+    """
+    session.execute(
+        sa.delete(OutboxEvent).where(
+            OutboxEvent.relayed_at.is_(None),
+            OutboxEvent.created_at == sa.func.now(),
+            OutboxEvent.subject_id.in_(list(subject_ids)),
+        )
+    )
 
 
 def claim_pending(
@@ -288,3 +301,15 @@ def retry_dead(session: Session, letter_ids: Sequence[int] | None, *, now: datet
         .values(settled_at=now)
     )
     return len(found)
+
+
+_EMIT = sa.text(
+    """
+    INSERT INTO outbox_events (name, subject_id, jurisdiction_id, data, request_id)
+    SELECT :name, subject_id, jurisdiction_id, data::jsonb, request_id
+      FROM unnest(
+               :subjects ::uuid[], :jurisdictions ::smallint[], :data ::text[], :requests ::text[]
+           ) WITH ORDINALITY AS happening(subject_id, jurisdiction_id, data, request_id, position)
+     ORDER BY position
+    """
+)

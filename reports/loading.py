@@ -77,6 +77,22 @@ def load_services(session: Session, jurisdiction_id: int, specs: Sequence[Servic
     return Changes(created, updated, retired, unchanged)
 
 
+def add_services(session: Session, jurisdiction_id: int, specs: Sequence[ServiceSpec]) -> None:
+    """Put services at the end of the catalogue and leave the others alone.
+
+    In the caller's transaction, who also moves the version of the jurisdiction.
+    """
+    numbering.ensure(session, jurisdiction_id)
+    last = session.scalar(
+        sa.select(sa.func.max(Service.position)).where(Service.jurisdiction_id == jurisdiction_id)
+    )
+    session.add_all(
+        Service(jurisdiction_id=jurisdiction_id, code=spec.code, **_columns(spec, position))
+        for position, spec in enumerate(specs, start=(last or 0) + 1)
+    )
+    session.flush()
+
+
 def load_routing_rules(session: Session, jurisdiction_id: int, rules: Sequence[Rule]) -> Changes:
     """Make the jurisdiction's routing rules those of `rules`, in the caller's transaction.
 

@@ -73,6 +73,7 @@ def locate(
     now: datetime,
     causes: Mapping[UUID, Event] | None = None,
     is_asked_online: bool = False,
+    times: Mapping[UUID, datetime] | None = None,
 ) -> Located:
     """Place those of these reports that have not been placed, in the caller's transaction.
 
@@ -81,6 +82,7 @@ def locate(
     Args:
         causes: the event that asked for each report, as far as known.
         is_asked_online: whether there is a geocoder to ask about what the house does not know.
+        times: when each is placed, where that is not `now`: a past that is replayed.
     """
     rows = session.execute(_TO_LOCATE, {"ids": list(report_ids)}).all()
     if not rows:
@@ -96,8 +98,9 @@ def locate(
     ]
     _by_address(session, found)
     _addresses_and_areas(session, found)
-    _store(session, found, now)
-    history.append(session, [_entry(item) for item in found], now=now)
+    times = times or {}
+    _store(session, found, now, times)
+    history.append(session, [_entry(item, at=times.get(item.row.id)) for item in found], now=now)
     _tell(session, events.LOCATED, found, causes or {})
     if is_asked_online:
         lost = [item for item in found if _is_worth_asking(item)]
@@ -162,7 +165,7 @@ def place_by_geocoder(
             return False
         item = _Found(row, place, answer.point, PlaceSource.ADDRESS, label)
     _addresses_and_areas(session, [item])
-    _store(session, [item], now)
+    _store(session, [item], now, {})
     history.append(session, [_entry(item, geocoder=answer.source)], now=now)
     if row.lat is None:
         session.execute(
@@ -221,11 +224,13 @@ def _addresses_and_areas(session: Session, found: Sequence[_Found]) -> None:
             item.address = match.label if match else None
 
 
-def _store(session: Session, found: Sequence[_Found], now: datetime) -> None:
+def _store(
+    session: Session, found: Sequence[_Found], now: datetime, times: Mapping[UUID, datetime]
+) -> None:
     session.execute(
         _STORE,
         {
-            "now": now,
+            "times": [times.get(item.row.id, now) for item in found],
             "ids": [item.row.id for item in found],
             "lats": [item.point and item.point.lat for item in found],
             "lons": [item.point and item.point.lon for item in found],
@@ -243,11 +248,11 @@ def _store(session: Session, found: Sequence[_Found], now: datetime) -> None:
     )
 
 
-def _entry(item: _Found, **data: Any) -> Entry:
+def _entry(item: _Found, *, at: datetime | None = None, **data: Any) -> Entry:
     facts = {"place_source": item.source.value, "areas": list(item.areas), **data}
     if item.point is None:
         facts["needs_place"] = True
-    return Entry(item.row.id, HistoryKind.LOCATED, SYSTEM, data=facts)
+    return Entry(item.row.id, HistoryKind.LOCATED, SYSTEM, data=facts, at=at)
 
 
 def _tell(
@@ -279,12 +284,13 @@ _STORE = sa.text(
     """
     UPDATE service_requests AS r
        SET lat = f.lat, lon = f.lon, cell = f.cell, place_source = f.source, address = f.address,
-           areas = f.areas::integer[], located_at = :now, updated_at = :now,
+           areas = f.areas::integer[], located_at = f.at, updated_at = f.at,
            version = r.version + 1, search = to_tsvector('simple', f.words)
       FROM unnest(
                :ids ::uuid[], :lats ::float8[], :lons ::float8[], :cells ::bigint[],
-               :sources ::text[], :addresses ::text[], :areas ::text[], :words ::text[]
-           ) AS f(id, lat, lon, cell, source, address, areas, words)
+               :sources ::text[], :addresses ::text[], :areas ::text[], :words ::text[],
+               :times ::timestamptz[]
+           ) AS f(id, lat, lon, cell, source, address, areas, words, at)
      WHERE r.id = f.id
     """
 )

@@ -37,11 +37,15 @@ from reports.duplicate_rules import (
     DuplicateJudge,
     Features,
     Outcome,
+    Search,
     Verdicts,
 )
 from reports.history import SYSTEM, Entry
 from reports.routing import BY_PERSON, BY_RULE, RoutingPlan
 from reports.vocabulary import OPEN_STATUSES, HistoryKind, Status, Visibility
+
+#: No degree of latitude is shorter (at the equator it is 110,574 m).
+SHORTEST_LATITUDE_DEGREE_M = 110_560.0
 
 _NOTHING_SAID = Verdicts()
 
@@ -60,6 +64,7 @@ class _Case:
     """One report of the batch and what was decided about it so far."""
 
     row: Any
+    at: datetime
     catalogue: Catalogue
     service: ServiceEntry
     table: RoutingPlan
@@ -91,9 +96,15 @@ def triage(
     now: datetime,
     causes: Mapping[UUID, Event] | None = None,
     judge: DuplicateJudge = duplicates.JUDGE,
+    times: Mapping[UUID, datetime] | None = None,
 ) -> Triaged:
-    """Triage those of these reports that wait for it, in the caller's transaction."""
-    cases = _cases(session, report_ids)
+    """Triage those of these reports that wait for it, in the caller's transaction.
+
+    Args:
+        causes: the event that asked for each report, as far as known.
+        times: when each is triaged, where that is not `now`: a past that is replayed.
+    """
+    cases = _cases(session, report_ids, now, times or {})
     if not cases:
         return Triaged()
     _find_duplicates(session, cases, judge)
@@ -101,12 +112,12 @@ def triage(
         if case.parent_id is None:
             _route(case)
     by_id = {case.row.id: case for case in cases}
-    outside = _teams_of_parents(session, cases, by_id, now)
+    outside = _teams_of_parents(session, cases, by_id)
     for case in cases:
         if case.parent_id is not None:
             leader = by_id.get(case.parent_id)
             case.team_id = leader.team_id if leader else outside[case.parent_id]
-    _store(session, cases, judge, now)
+    _store(session, cases, judge)
     _write_history(session, cases, now)
     _tell(session, cases, causes or {})
     return Triaged(
@@ -116,7 +127,12 @@ def triage(
     )
 
 
-def _cases(session: Session, report_ids: Sequence[UUID]) -> list[_Case]:
+def _cases(
+    session: Session,
+    report_ids: Sequence[UUID],
+    now: datetime,
+    times: Mapping[UUID, datetime],
+) -> list[_Case]:
     """The open reports among these that wait for triage, locked, in the order of arrival.
 
     Those that were finished before anybody looked are marked as looked at and left alone.
@@ -139,6 +155,7 @@ def _cases(session: Session, report_ids: Sequence[UUID]) -> list[_Case]:
         cases.append(
             _Case(
                 row=row,
+                at=times.get(row.id, now),
                 catalogue=catalogue,
                 service=service,
                 table=routing.plan(session, catalogue),
@@ -219,7 +236,7 @@ def _judge_all(
     followed: dict[UUID, UUID] = {}
     for case in cases:
         case.parent_id = None
-        candidates = _candidates_of(case, leaders, near, gone)
+        candidates = _candidates_of(case, leaders, near, gone, judge.search(case.features))
         features, verdicts = _what_was_said(case, candidates, leaders, meant, said, gone, followed)
         decision = judge.decide(features, list(candidates.values()), verdicts)
         if decision.outcome is Outcome.JOINED and not _may_be_joined(case):
@@ -236,6 +253,7 @@ def _candidates_of(
     leaders: Sequence[_Case],
     near: Mapping[UUID, list[Candidate]],
     gone: set[UUID],
+    search: Search,
 ) -> dict[UUID, Candidate]:
     """Those that were found in the database, and those that lead in this batch."""
     found = {
@@ -243,9 +261,19 @@ def _candidates_of(
         for candidate in near.get(case.row.id, ())
         if candidate.id not in gone
     }
+    here = case.features.point
+    if here is None:
+        return found
     family = set(case.features.scope.service_ids)
+    north_deg = search.radius_m / SHORTEST_LATITUDE_DEGREE_M
     for leader in leaders:
-        if leader.row.service_id in family and leader.features.point is not None:
+        there = leader.features.point
+        # Of a whole batch most lie elsewhere: the judge measures those that do not.
+        if (
+            there is not None
+            and leader.row.service_id in family
+            and abs(there.lat - here.lat) <= north_deg
+        ):
             found[leader.row.id] = _as_candidate(leader)
     return found
 
@@ -330,22 +358,27 @@ def _route(case: _Case) -> None:
 
 
 def _teams_of_parents(
-    session: Session, cases: Sequence[_Case], by_id: Mapping[UUID, _Case], now: datetime
+    session: Session, cases: Sequence[_Case], by_id: Mapping[UUID, _Case]
 ) -> dict[UUID, int | None]:
     """Give parents outside the batch a new version, because they gained a report; their teams."""
-    outside = sorted({case.parent_id for case in cases if case.parent_id} - by_id.keys())
+    outside: dict[UUID, datetime] = {}
+    for case in cases:
+        parent_id = case.parent_id
+        if parent_id is not None and parent_id not in by_id:
+            outside[parent_id] = max(case.at, outside.get(parent_id, case.at))
     if not outside:
         return {}
-    rows = session.execute(_PARENTS, {"ids": outside, "now": now})
+    ids = sorted(outside)
+    rows = session.execute(_PARENTS, {"ids": ids, "times": [outside[id_] for id_ in ids]})
     return {row.id: row.team_id for row in rows}
 
 
-def _store(session: Session, cases: Sequence[_Case], judge: DuplicateJudge, now: datetime) -> None:
+def _store(session: Session, cases: Sequence[_Case], judge: DuplicateJudge) -> None:
     joined = {case.row.id for case in cases if case.parent_id is not None}
     session.execute(
         _STORE,
         {
-            "now": now,
+            "times": [case.at for case in cases],
             "ids": [case.row.id for case in cases],
             "statuses": [
                 (Status.DUPLICATE if case.row.id in joined else case.status).value for case in cases
@@ -370,7 +403,7 @@ def _write_history(session: Session, cases: Sequence[_Case], now: datetime) -> N
                 case.parent_id, joining.state_of(row), case.decision.reasons, case.decision.score
             )
             entries.append(
-                Entry(row.id, HistoryKind.JOINED, SYSTEM, before, Status.DUPLICATE, data)
+                Entry(row.id, HistoryKind.JOINED, SYSTEM, before, Status.DUPLICATE, data, case.at)
             )
             continue
         is_new_team = row.team_id != case.team_id or case.is_first
@@ -378,15 +411,17 @@ def _write_history(session: Session, cases: Sequence[_Case], now: datetime) -> N
             data = {**(case.explanation or {}), "team_id": case.team_id}
             if not case.is_first:
                 data["from_team_id"] = row.team_id
-            entries.append(Entry(row.id, HistoryKind.ROUTED, SYSTEM, data=data))
+            entries.append(Entry(row.id, HistoryKind.ROUTED, SYSTEM, data=data, at=case.at))
         if case.status is not before:
-            entries.append(Entry(row.id, HistoryKind.STATUS, SYSTEM, before, case.status))
+            entries.append(
+                Entry(row.id, HistoryKind.STATUS, SYSTEM, before, case.status, at=case.at)
+            )
         elif case.due_at != row.due_at:
             data = {
                 "from_due_at": row.due_at and row.due_at.isoformat(),
                 "due_at": case.due_at and case.due_at.isoformat(),
             }
-            entries.append(Entry(row.id, HistoryKind.DUE_CHANGED, SYSTEM, data=data))
+            entries.append(Entry(row.id, HistoryKind.DUE_CHANGED, SYSTEM, data=data, at=case.at))
     history.append(session, entries, now=now)
 
 
@@ -438,9 +473,10 @@ _LEADERS = sa.text(
 
 _PARENTS = sa.text(
     """
-    UPDATE service_requests SET version = version + 1, updated_at = :now
-     WHERE id = ANY (:ids ::uuid[])
-    RETURNING id, team_id
+    UPDATE service_requests AS r SET version = r.version + 1, updated_at = f.at
+      FROM unnest(:ids ::uuid[], :times ::timestamptz[]) AS f(id, at)
+     WHERE r.id = f.id
+    RETURNING r.id, r.team_id
     """
 )
 
@@ -449,12 +485,14 @@ _STORE = sa.text(
     UPDATE service_requests AS r
        SET status = f.status, team_id = f.team_id, priority = f.priority, due_at = f.due_at,
            routed_by = f.routed_by, routing = f.routing, parent_id = f.parent_id,
-           duplicate = f.duplicate, triaged_at = :now, updated_at = :now, version = r.version + 1
+           duplicate = f.duplicate, triaged_at = f.at, updated_at = f.at, version = r.version + 1
       FROM unnest(
                :ids ::uuid[], :statuses ::text[], :teams ::integer[], :priorities ::smallint[],
                :dues ::timestamptz[], :routed_by ::text[], :routing ::jsonb[], :parents ::uuid[],
-               :duplicate ::jsonb[]
-           ) AS f(id, status, team_id, priority, due_at, routed_by, routing, parent_id, duplicate)
+               :duplicate ::jsonb[], :times ::timestamptz[]
+           ) AS f(
+               id, status, team_id, priority, due_at, routed_by, routing, parent_id, duplicate, at
+           )
      WHERE r.id = f.id
     """
 ).bindparams(

@@ -1,0 +1,228 @@
+"""Past cases of a city's 311 system, read from its CSV file. Reads; knows no database.
+
+A file comes from another system and years ago: a row that cannot be understood is put aside with
+its line and the reason, and the others are read. Only a file that is no such file at all stops.
+
+Times are the city's own clock unless they say otherwise. `fallback_location` marks the point that
+the other system writes when it knows none (Boston's is its city hall): such a case has an address
+at most, and no position.
+"""
+
+from __future__ import annotations
+
+import csv
+import enum
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from core.text import clean
+from geo.measures import Point
+
+#: Without these there is nothing to replay.
+NEEDED = ("id", "opened_at", "closed_at", "type", "address", "lat", "lon", "fallback_location")
+
+#: With these it can be said how far our routes and wards are those of the city.
+COMPARED = ("reason", "department", "queue", "ward")
+
+_YES = frozenset({"1", "true", "yes", "y"})
+_NO = frozenset({"", "0", "false", "no", "n"})
+
+_GZIP = b"\x1f\x8b"
+
+
+class CaseFileError(ValueError):
+    """This file does not hold past cases. The message is one sentence for the operator."""
+
+
+class Fault(enum.StrEnum):
+    """What can be wrong with a row."""
+
+    COLUMNS = "columns"
+    ENCODING = "encoding"
+    ID = "id"
+    REPEATED_ID = "repeated id"
+    DATE = "date"
+    ORDER = "closed before opened"
+    POSITION = "position"
+    SERVICE = "unknown service"
+    REFUSED = "refused by intake"
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was left out: where it stands, what is wrong, in words."""
+
+    line: int
+    id: str
+    fault: Fault
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastCase:
+    """A case as the other system recorded it. What its city decided is only compared with."""
+
+    line: int
+    id: str
+    opened_at: datetime
+    closed_at: datetime | None
+    type: str
+    address: str | None
+    point: Point | None
+    reason: str = ""
+    department: str = ""
+    queue: str = ""
+    ward: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """What a file holds: the cases in its order, the rows left out, the names of its columns."""
+
+    cases: Sequence[PastCase]
+    bad: Sequence[BadRow]
+    columns: frozenset[str]
+
+
+class _RowError(ValueError):
+    def __init__(self, fault: Fault, reason: str) -> None:
+        super().__init__(reason)
+        self.fault = fault
+
+
+def read(path: Path, zone: ZoneInfo, *, now: datetime) -> CaseFile:
+    """The cases of a CSV file, compressed or not, of a city in that time zone.
+
+    Raises:
+        CaseFileError: it cannot be read as such a file.
+    """
+    cases: list[PastCase] = []
+    bad: list[BadRow] = []
+    lines: dict[str, int] = {}
+    try:
+        rows = _rows(path)
+        header = [name.strip() for name in next(rows, (0, []))[1]]
+        missing = [name for name in NEEDED if name not in header]
+        if missing:
+            raise CaseFileError(
+                f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
+                f"the first line must name at least {', '.join(NEEDED)}."
+            )
+        for line, fields in rows:
+            if not fields:
+                continue
+            id_ = ""
+            try:
+                row = _named(header, fields)
+                id_ = row["id"][:80]
+                case = _case(line, row, zone, now)
+                if case.id in lines:
+                    raise _RowError(
+                        Fault.REPEATED_ID, f"line {lines[case.id]} has a case of this id already"
+                    )
+            except _RowError as error:
+                bad.append(BadRow(line, id_, error.fault, str(error)))
+                continue
+            lines[case.id] = line
+            cases.append(case)
+    except (OSError, EOFError, zlib.error) as error:
+        raise CaseFileError(f"{path} cannot be read to its end: {error}.") from error
+    return CaseFile(cases, bad, frozenset(header))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and fields of each row; undecodable bytes are kept as lone surrogates."""
+    with path.open("rb") as raw:
+        start = raw.read(2)
+        raw.seek(0)
+        binary = gzip.GzipFile(fileobj=raw) if start == _GZIP else raw
+        text = io.TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline="")
+        reader = csv.reader(text)
+        line = 1
+        while True:
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                # The reader goes on with the next row; this one has the wrong number of fields.
+                fields = [str(error)]
+            yield line, fields
+            line = reader.line_num + 1
+
+
+def _named(header: Sequence[str], fields: Sequence[str]) -> Mapping[str, str]:
+    if len(fields) != len(header):
+        raise _RowError(Fault.COLUMNS, f"it has {len(fields)} fields, not {len(header)}")
+    row = dict(zip(header, (field.strip() for field in fields), strict=True))
+    for name in (*NEEDED, *COMPARED):
+        value = row.get(name, "")
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise _RowError(Fault.ENCODING, f"{name} is not UTF-8")
+        if value != clean(value):
+            row[name] = clean(value)
+    return row
+
+
+def _case(line: int, row: Mapping[str, str], zone: ZoneInfo, now: datetime) -> PastCase:
+    if not row["id"]:
+        raise _RowError(Fault.ID, "it has no id")
+    if not row["type"]:
+        raise _RowError(Fault.SERVICE, "it has no type")
+    opened_at = _instant("opened_at", row["opened_at"], zone)
+    if opened_at > now:
+        raise _RowError(Fault.DATE, f"opened_at is in the future: {row['opened_at']}")
+    closed_at = None
+    if row["closed_at"]:
+        closed_at = _instant("closed_at", row["closed_at"], zone)
+        if closed_at < opened_at:
+            # In the hour that the clock shows twice, the second one may be meant.
+            closed_at = _instant("closed_at", row["closed_at"], zone, fold=1)
+        if closed_at < opened_at:
+            raise _RowError(Fault.ORDER, f"closed {row['closed_at']}, opened {row['opened_at']}")
+        if closed_at > now:
+            raise _RowError(Fault.DATE, f"closed_at is in the future: {row['closed_at']}")
+    return PastCase(
+        line=line,
+        id=row["id"],
+        opened_at=opened_at,
+        closed_at=closed_at,
+        type=" ".join(row["type"].split()),
+        address=" ".join(row["address"].split()) or None,
+        point=_point(row),
+        **{name: row.get(name, "") for name in COMPARED},
+    )
+
+
+def _instant(name: str, text: str, zone: ZoneInfo, *, fold: int = 0) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise _RowError(Fault.DATE, f"{name} is no date: {text!r}") from None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=zone, fold=fold)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise _RowError(Fault.DATE, f"{name} is no date: {text!r}") from None
+
+
+def _point(row: Mapping[str, str]) -> Point | None:
+    """The position; None where there is none, or only a stand-in."""
+    fallback = row["fallback_location"].lower()
+    if fallback not in _YES | _NO:
+        raise _RowError(Fault.POSITION, f"fallback_location is neither 0 nor 1: {fallback!r}")
+    if fallback in _YES or not (row["lat"] or row["lon"]):
+        return None
+    try:
+        return Point(float(row["lat"]), float(row["lon"]))
+    except ValueError:
+        raise _RowError(
+            Fault.POSITION, f"no position on the globe: {row['lat']!r}, {row['lon']!r}"
+        ) from None
