@@ -16,6 +16,7 @@ from core.tokens import Purpose
 from geo import jurisdictions
 from reports import conversation
 from reports.models import Follower, Service, ServiceRequest
+from reports.rules import public_address
 from web.pages import blueprint, page, reader_language
 
 
@@ -75,8 +76,10 @@ def _page(session: Session, follower: Follower, kind: str, *, is_done: bool) -> 
         is_private=True,
         kind=kind,
         is_done=is_done,
-        is_reporter=follower.is_reporter,
         report=report,
+        address=report.address
+        if follower.is_reporter
+        else public_address(report.address, service.public_precision),
         place=place,
         city=place.name(lang),
         service_name=pick(service.names, lang, place.default_locale),
