@@ -8,7 +8,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
-from core.api import Schema, Text
+from core.api import STORABLE, Schema, Text
 from core.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from core.text import clean
 from geo.measures import Box, BoxError, CoordinateError, Point
@@ -30,10 +30,13 @@ class Words(Text):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)
-        text = clean(text).strip() if isinstance(text, str) else text
+        if not STORABLE.match(text):
+            # Before `clean`, which would take them out: whoever sends such a thing should know.
+            raise ma.ValidationError("Control characters and broken Unicode cannot be stored.")
+        text = clean(text).strip()
         if self.required and not text:
             raise ma.ValidationError("Say something.")
-        return text or None
+        return text
 
 
 class BoxField(fields.String):
