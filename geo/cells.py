@@ -14,6 +14,7 @@ make one. `REACH` bounds by how much, and the covers allow for it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 
 import h3.api.basic_int as h3
@@ -250,6 +251,7 @@ def _disk_of_cells(point: Point, radius_m: float, resolution: int) -> list[int]:
     return list(h3.grid_disk(cell_of(point, resolution), rings))
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def _circumradius_m(cell: int) -> float:
     centre = centre_of(cell)
     corners = h3.cell_to_boundary(cell)

@@ -32,8 +32,8 @@ from workers.reacting import Counts, Work, in_transaction, outside
 
 #: Claimed messages are ours for so long. Sending stops before that, so nobody takes over what is
 #: still on its way; and what a killed worker had claimed is free again within a minute.
-LEASE = timedelta(seconds=60)
-SENDING_PATIENCE_S = 30.0
+LEASE = timedelta(seconds=45)
+SENDING_PATIENCE_S = 20.0
 
 #: Rounds of `sweep` after which the next beat goes on.
 SWEEP_ROUNDS = 20

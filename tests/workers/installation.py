@@ -77,7 +77,6 @@ class Installation:
         embedded.wait_for_database(self.data_dir)
         self.app = create_app(self.settings)
         migrating.install(self.app)
-        migrating.install(self.app)
         with self.app.app_context():
             upgrade()
 
