@@ -424,15 +424,12 @@ def _to_challenged(
     asked = [event for event in events if occasion_of(event.name, event.data) is Occasion.SIGN_IN]
     if not asked or Channel.EMAIL not in channels:
         return
-    locales = dict(
-        session.execute(
-            sa.select(SignInChallenge.id, SignInChallenge.locale).where(
-                SignInChallenge.id.in_([event.subject_id for event in asked])
-            )
+    rows = session.execute(
+        sa.select(SignInChallenge.id, SignInChallenge.locale).where(
+            SignInChallenge.id.in_([event.subject_id for event in asked])
         )
-        .tuples()
-        .all()
     )
+    locales = {row.id: row.locale for row in rows}
     for event in asked:
         if event.subject_id in locales:
             yield delivery_row(

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs
 from uuid import UUID
 
-import http_ece
+import http_ece  # type: ignore[import-untyped]
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from core.db import db
 from core.ids import new_id
 from core.models import OutboxEvent
-from notifications import rendering
+from notifications import rendering, wording
 from notifications.announcing import announce
 from notifications.delivery import LEASE, claim, record, retry_dead, send_all
 from notifications.messages import Message, NotSent, Result, Sent
@@ -144,7 +144,7 @@ def test_one_bad_message_does_not_hold_up_its_batch(
     session: Session, folder: Any, outbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queued(session, 3)
-    real = rendering.letter
+    real = wording.letter
     calls = iter((True, False, True))
 
     def letter(*args: Any, **kwargs: Any) -> Any:
@@ -288,18 +288,21 @@ def test_an_endpoint_that_fails_for_days_is_switched_off(session: Session) -> No
         send_due(session, {Channel.WEBHOOK: Fake(answer)}, now=now)
         session.refresh(endpoint)
 
+    def state() -> tuple[datetime | None, datetime | None]:
+        return endpoint.failing_since, endpoint.disabled_at
+
     failed = NotSent(Fault.TRY_AGAIN, "webhook 500")
     call(failed, WEDNESDAY)
-    assert endpoint.failing_since == WEDNESDAY
+    assert state() == (WEDNESDAY, None)
     call(Sent(), WEDNESDAY + timedelta(days=1))
-    assert endpoint.failing_since is None
+    assert state() == (None, None)
     begun = WEDNESDAY + timedelta(days=2)
     call(failed, begun)
     call(failed, begun + timedelta(days=1))
-    assert (endpoint.failing_since, endpoint.disabled_at) == (begun, None)
+    assert state() == (begun, None)
     end = begun + ENDPOINT_PATIENCE
     call(failed, end)
-    assert endpoint.disabled_at == end
+    assert state() == (begun, end)
 
 
 def test_many_workers_send_each_message_once(

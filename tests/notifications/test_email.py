@@ -75,6 +75,7 @@ class Mailbox:
             return self.answers["DATA"]
         if self.hang_up_after == len(self.letters):
             self.hang_up_after = None
+            assert server.transport is not None
             server.transport.close()
             return "421 bye"
         content = envelope.content

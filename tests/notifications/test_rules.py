@@ -305,7 +305,7 @@ def test_which_window_a_digest_covers(
     def instant(text: str) -> datetime:
         return datetime.fromisoformat(f"2026-{text}").replace(tzinfo=UTC)
 
-    found = digest_window(choice, last and instant(last), instant(now), PARIS, _weekdays)
+    found = digest_window(choice, instant(last) if last else None, instant(now), PARIS, _weekdays)
     if window is None:
         assert found is None
     else:

@@ -108,7 +108,7 @@ def test_a_removed_webhook_is_gone(client: FlaskClient, manager: SignedIn) -> No
 
 def test_pages_follow_one_another(client: FlaskClient, manager: SignedIn) -> None:
     made = [
-        client.post(HOOKS, json={"url": f"{URL}/{n}"}, headers=manager.headers).json["id"]  # type: ignore[index]
+        client.post(HOOKS, json={"url": f"{URL}/{n}"}, headers=manager.headers).json["id"]
         for n in range(5)
     ]
     seen: list[str] = []
