@@ -42,8 +42,8 @@ def report_body(number: int) -> dict[str, object]:
     return {
         "id": str(uuid4()),
         "service_code": "nid-de-poule",
-        "lat": round(random.uniform(43.60, 43.63), 6),
-        "lon": round(random.uniform(3.85, 3.90), 6),
+        "lat": round(random.uniform(43.602, 43.620), 6),
+        "lon": round(random.uniform(3.862, 3.885), 6),
         "accuracy_m": 8,
         "description": f"Un trou profond au milieu de la voie, numéro {number}.",
         "attributes": {"danger": "oui"},
@@ -52,13 +52,17 @@ def report_body(number: int) -> dict[str, object]:
 
 
 def _report(client: int, number: int) -> bytes:
-    return load.post(
-        "/api/v1/reports", json.dumps(report_body(client * 1_000_000 + number)).encode()
-    )
+    return _message("/api/v1/reports", client * 1_000_000 + number)
 
 
 def _floor_request(client: int, number: int) -> bytes:
-    return load.post("/floor", json.dumps(report_body(client * 1_000_000 + number)).encode())
+    return _message("/floor", client * 1_000_000 + number)
+
+
+def _message(path: str, number: int) -> bytes:
+    # Everybody has an address of their own: limits are asked for each and stop nobody.
+    address = f"10.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(256)}"
+    return load.post(path, json.dumps(report_body(number)).encode(), address=address)
 
 
 def _sum(parts: list[load.Result]) -> load.Result:

@@ -69,11 +69,11 @@ def run(port: int, request: Callable[[int, int], bytes], *, clients: int, second
     return total
 
 
-def post(path: str, body: bytes) -> bytes:
-    """A POST of a JSON body."""
+def post(path: str, body: bytes, *, address: str) -> bytes:
+    """A POST of a JSON body, as if a proxy had had it from `address`."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"X-Forwarded-For: {address}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 

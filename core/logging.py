@@ -45,7 +45,14 @@ def configure(level: str = "INFO") -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # Each line of these would repeat what our own line about the same thing says.
-    for noisy in ("kombu", "celery.worker.strategy", "celery.app.trace", "urllib3", "botocore"):
+    for noisy in (
+        "kombu",
+        "celery.worker.strategy",
+        "celery.app.trace",
+        "urllib3",
+        "botocore",
+        "alembic",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
