@@ -328,11 +328,6 @@ def after_failure(
 ENDPOINT_PATIENCE = timedelta(days=5)
 
 
-def is_hopeless(failing_since: datetime | None, now: datetime) -> bool:
-    """Whether an endpoint that fails since then should be disabled."""
-    return failing_since is not None and now - failing_since >= ENDPOINT_PATIENCE
-
-
 #: When the working day of a digest begins, by the jurisdiction's clock.
 DIGEST_AT = time(8)
 

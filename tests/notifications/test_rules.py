@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifications.rules import (
-    ENDPOINT_PATIENCE,
     LONGEST_WAIT,
     MAX_ATTEMPTS,
     NIGHT,
@@ -21,7 +20,6 @@ from notifications.rules import (
     enhanced_code,
     fault_of_http,
     fault_of_smtp,
-    is_hopeless,
     is_overtaken,
     next_allowed,
     occasion_of,
@@ -261,12 +259,6 @@ def test_a_provider_may_ask_for_a_longer_wait_but_not_for_ever() -> None:
     assert wait(10) == timedelta(minutes=1)
     assert wait(900) == timedelta(minutes=15)
     assert wait(10**9) == LONGEST_WAIT
-
-
-def test_an_endpoint_is_hopeless_after_days() -> None:
-    assert not is_hopeless(None, NOW)
-    assert not is_hopeless(NOW - ENDPOINT_PATIENCE + timedelta(seconds=1), NOW)
-    assert is_hopeless(NOW - ENDPOINT_PATIENCE, NOW)
 
 
 def test_only_a_message_that_waited_long_is_overtaken() -> None:
