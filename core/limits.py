@@ -270,7 +270,10 @@ def _refusal(limit: RateLimitItem, wait_s: int) -> Response:
             "type": "urn:riverain:problem:too_many_requests",
             "title": "Too many calls in a short time",
             "status": 429,
-            "detail": f"At most {limit}; try again in {wait_s} seconds.",
+            "detail": (
+                f"At most {limit.amount} calls in {limit.get_expiry()} seconds;"
+                f" try again in {wait_s} seconds."
+            ),
             "code": "too_many_requests",
             "retry_after": wait_s,
         },
