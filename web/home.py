@@ -52,7 +52,9 @@ def home() -> ResponseReturnValue:
     with reading() as session:
         places = jurisdictions.all_of_them(session)
         cities = [_city(session, place, now) for place in places]
-        example = _example(session, places)
+        default = current_app.config["DEFAULT_JURISDICTION"]
+        cities.sort(key=lambda city: (city.place.code != default, -city.services, city.place.code))
+        example = _example(session, [city.place for city in cities])
     return page(
         "home.html",
         cities=cities,

@@ -100,9 +100,13 @@ def install(app: Flask) -> None:
 @allow(EVERYONE)
 def manual() -> ResponseReturnValue:
     """The API, to read."""
-    document = current_app.extensions["json_api"].spec.to_dict()
-    base_url = current_app.config["BASE_URL"]
-    return page("manual.html", groups=groups_of(document, base_url), base_url=base_url)
+    # The document does not change while the process lives, and reading it takes a while.
+    groups = current_app.extensions.get("manual_groups")
+    if groups is None:
+        document = current_app.extensions["json_api"].spec.to_dict()
+        groups = groups_of(document, current_app.config["BASE_URL"])
+        current_app.extensions["manual_groups"] = groups
+    return page("manual.html", groups=groups)
 
 
 def marked(text: str) -> Markup:
