@@ -163,6 +163,8 @@ def _named(header: Sequence[str], fields: Sequence[str]) -> Mapping[str, str]:
     row = dict(zip(header, (field.strip() for field in fields), strict=True))
     for name in (*NEEDED, *COMPARED):
         value = row.get(name, "")
+        if value.isascii() and value.isprintable():
+            continue
         if any("\ud800" <= letter <= "\udfff" for letter in value):
             raise _RowError(Fault.ENCODING, f"{name} is not UTF-8")
         if value != clean(value):

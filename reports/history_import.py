@@ -4,8 +4,8 @@
    lays openings and closings in one line of time.
 2. `batches` cuts that line so that what was open at each moment is what the pipeline finds open:
    within a batch all openings are worked on before all closings, so a batch ends before an opening
-   that an earlier closing in it could matter to. The locks of the duplicate search say which: two
-   reports that could repeat one another share one.
+   that an earlier closing in it could matter to: one of the same family, within the duplicate
+   judge's reach.
 3. `apply` runs a batch in the caller's transaction by the services that new reports go through
    (`submission.submit`, `locating.locate`, `triage.triage`), with the times of then.
 4. `compare` says what became of all cases of the file, beside what their city had decided.
@@ -36,6 +36,7 @@ from core.errors import DomainError
 from core.text import fold
 from geo import loading as geo_loading
 from geo.jurisdictions import JurisdictionRef
+from geo.measures import Point, distance_m
 from reports import duplicates, events, history, locating
 from reports import triage as triaging
 from reports.case_files import BadRow, CaseFile, Fault, PastCase
@@ -57,6 +58,9 @@ _CLOSER = Author(ActorKind.MACHINE)
 
 #: A closing goes this way, both steps at one instant: the city's record knows only the end.
 _CLOSING = (Status.RESOLVED, Status.CLOSED)
+
+#: No degree of latitude is shorter, in metres: a cheap look before the distance is measured.
+_SHORTEST_DEGREE_M = 110_500.0
 
 #: Layers of areas that the `ward` column may name.
 _WARD_LAYERS = ("wards", "ward")
@@ -227,20 +231,23 @@ def plan(session: Session, place: JurisdictionRef, file: CaseFile) -> Plan:
 
 def batches(plan: Plan, catalogue: Catalogue, *, size: int = BATCH) -> Iterator[Batch]:
     """The moments of the plan in batches that keep cause and effect in order."""
+    reach_m = _reaches(catalogue)
     openings: list[PastCase] = []
     closings: list[PastCase] = []
-    closing_near: set[int] = set()
+    closed_at: dict[str, list[Point]] = {}
     for case, is_opening in plan.moments:
-        near = _near(plan, catalogue, case)
+        family = plan.services[case.type].family
         is_full = len(openings) + len(closings) >= size
-        if is_full or (is_opening and not closing_near.isdisjoint(near)):
+        is_touched = is_opening and _is_near(case.point, closed_at.get(family), reach_m[family])
+        if is_full or is_touched:
             yield Batch(openings, closings)
-            openings, closings, closing_near = [], [], set()
+            openings, closings, closed_at = [], [], {}
         if is_opening:
             openings.append(case)
         else:
             closings.append(case)
-            closing_near.update(near)
+            if case.point is not None:
+                closed_at.setdefault(family, []).append(case.point)
     if openings or closings:
         yield Batch(openings, closings)
 
@@ -354,11 +361,23 @@ def _known(session: Session, ids: Sequence[UUID]) -> dict[UUID, bool]:
     return {row.id: row.was_over for row in session.execute(_KNOWN, {"ids": list(ids)})}
 
 
-def _near(plan: Plan, catalogue: Catalogue, case: PastCase) -> list[int]:
-    """What two cases share that could repeat one another; nothing where there is no position."""
-    if case.point is None:
-        return []
-    return duplicates.lock_keys(catalogue, plan.services[case.type], case.point)
+def _reaches(catalogue: Catalogue) -> dict[str, float]:
+    """How far apart two reports of a family may be for one to repeat the other, in metres."""
+    reaches: dict[str, float] = {}
+    for service in catalogue.services:
+        own = duplicates.JUDGE.reach_m(duplicates.scope_of(service, catalogue))
+        reaches[service.family] = max(own, reaches.get(service.family, 0.0))
+    return reaches
+
+
+def _is_near(point: Point | None, others: Sequence[Point] | None, reach_m: float) -> bool:
+    if point is None or not others:
+        return False
+    reach_deg = reach_m / _SHORTEST_DEGREE_M
+    return any(
+        abs(point.lat - other.lat) <= reach_deg and distance_m(point, other) <= reach_m
+        for other in others
+    )
 
 
 def _close(
