@@ -12,7 +12,7 @@ from it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -89,11 +89,7 @@ def decide(table: RoutingPlan, facts: Facts) -> Routing:
     A rule whose team is gone does not fit: the next one does. Without any, the report has no team
     and stands in the queue of reports that nobody has.
     """
-    fitting = (
-        (rule, why)
-        for rule in table.rules
-        if rule.team in table.teams and (why := _why(rule, facts)) is not None
-    )
+    fitting = _fitting(table, facts)
     first = next(fitting, None)
     if first is None:
         return Routing(None, None, None, {"rule": None, "why": [], "next": None})
@@ -196,6 +192,15 @@ def _read(session: Session, catalogue: Catalogue) -> RoutingPlan:
         usual=calendar({}),
         areas={area.id: (area.layer, area.code) for area in place.areas.refs},
     )
+
+
+def _fitting(table: RoutingPlan, facts: Facts) -> Iterator[tuple[Rule, list[dict[str, Any]]]]:
+    """The rules that fit, in order, each with what made it fit."""
+    for rule in table.rules:
+        if rule.team in table.teams:
+            why = _why(rule, facts)
+            if why is not None:
+                yield rule, why
 
 
 def _why(rule: Rule, facts: Facts) -> list[dict[str, Any]] | None:
