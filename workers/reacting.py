@@ -13,6 +13,7 @@ still fails then comes back by the sweeper without a count.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -162,42 +163,53 @@ def _isolating(
     counts_failures: bool,
 ) -> None:
     """Run a batch; halve it when it fails, until the one that fails stands alone."""
-    try:
-        _patiently(once, ids)
-    except SoftTimeLimitExceeded:
-        # There is no time to find out which one: smaller batches come back by the sweeper.
-        raise
-    except Exception as error:
-        if is_transient(error):
-            log.warning(
-                "pipeline.given_up_for_now",
-                reaction=reaction,
-                events=len(ids),
-                error=type(error).__name__,
-            )
-            return
-        if len(ids) > 1:
-            middle = len(ids) // 2
-            _isolating(reaction, ids[:middle], once, counts_failures=counts_failures)
-            _isolating(reaction, ids[middle:], once, counts_failures=counts_failures)
-            return
-        log.exception("pipeline.failed", reaction=reaction, event_id=ids[0])
+    error = _patiently(once, ids)
+    if error is None:
+        return
+    if is_transient(error):
+        log.warning(
+            "pipeline.given_up_for_now",
+            reaction=reaction,
+            events=len(ids),
+            error=place_of(error),
+        )
+    elif len(ids) > 1:
+        middle = len(ids) // 2
+        _isolating(reaction, ids[:middle], once, counts_failures=counts_failures)
+        _isolating(reaction, ids[middle:], once, counts_failures=counts_failures)
+    else:
+        log.error(
+            "pipeline.failed",
+            reaction=reaction,
+            event_id=ids[0],
+            error=place_of(error),
+            # Without the error's own words: those of a database quote the row.
+            stack="".join(traceback.format_tb(error.__traceback__)),
+        )
         if counts_failures:
             with transaction() as session:
                 if outbox.take(session, reaction, ids):
                     outbox.fail(session, reaction, ids[0], place_of(error), now=utc_now())
 
 
-def _patiently(once: Callable[[Sequence[int]], None], ids: Sequence[int]) -> None:
+def _patiently(once: Callable[[Sequence[int]], None], ids: Sequence[int]) -> Exception | None:
+    """Run a batch, again after faults of nobody's; the error it ends with, if any.
+
+    Raises:
+        SoftTimeLimitExceeded: there is no time to find out which event takes so long.
+    """
     for wait_s in (*_PATIENCE_S, None):
         try:
             once(ids)
-        except Exception as error:
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever one event does, the others go on
             if wait_s is None or not is_transient(error):
-                raise
+                return error
             time.sleep(wait_s)
         else:
-            return
+            return None
+    return None
 
 
 def place_of(error: BaseException) -> str:

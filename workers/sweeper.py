@@ -19,7 +19,7 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from accounts.models import SignInChallenge, SignInSession
-from core import outbox
+from core import idempotency, outbox
 from core.clock import utc_now
 from core.db import transaction
 from core.models import DeadLetter, OutboxEvent
@@ -159,6 +159,15 @@ def clean_sign_ins() -> None:
                 session, model, sa.select(model.id).where(model.expires_at < before)
             ),
         )
+
+
+@shared_task(name="clean.kept_answers")
+def clean_kept_answers() -> None:
+    """Forget answers to writes under an `Idempotency-Key` that nobody is given again."""
+    with transaction() as session:
+        count = idempotency.clear(session, now=utc_now())
+    if count:
+        log.info("clean.kept_answers", deleted=count)
 
 
 @shared_task(name="clean.geocodes")

@@ -1,0 +1,130 @@
+"""Joining and separating: nothing is lost, and separating puts everything back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from core.clock import utc_now
+from core.models import OutboxEvent
+from reports import joining
+from reports.history import Author
+from reports.models import HistoryEntry, PairVerdict, ServiceRequest
+from reports.vocabulary import ActorKind, Status
+from tests.factories import new_jurisdiction, new_report, new_service, new_team, stored
+
+STAFF = Author(ActorKind.STAFF)
+
+#: What may differ after joining and separating: the version says that something happened.
+MOVED_ON = {"version", "updated_at"}
+
+
+def snapshot(session: Session, report: ServiceRequest) -> dict[str, object]:
+    session.refresh(report)
+    columns = ServiceRequest.__table__.columns.keys()
+    return {name: getattr(report, name) for name in columns if name not in MOVED_ON}
+
+
+def test_a_duplicate_follows_its_parent_and_keeps_its_own(session: Session) -> None:
+    city = new_jurisdiction(session)
+    service, team = new_service(session, city), new_team(session, city)
+    parent = new_report(session, service, status=Status.ASSIGNED, team=team)
+    child = new_report(session, service, status=Status.TRIAGED)
+    joining.join(session, child, parent, by=STAFF, now=utc_now())
+    assert (child.status, child.parent_id, child.team_id) == ("duplicate", parent.id, team.id)
+    assert child.due_at is None
+    assert child.description
+    [entry] = stored(session, HistoryEntry, report_id=child.id, kind="joined")
+    assert (entry.from_status, entry.to_status) == ("triaged", "duplicate")
+    [verdict] = stored(session, PairVerdict)
+    assert (verdict.report_id, verdict.other_id, verdict.is_same) == (child.id, parent.id, True)
+    assert [event.name for event in stored(session, OutboxEvent)] == ["report.joined"]
+
+
+@pytest.mark.parametrize("status", [Status.TRIAGED, Status.ASSIGNED, Status.ON_HOLD])
+def test_separating_restores_exactly_what_was(session: Session, status: Status) -> None:
+    city = new_jurisdiction(session)
+    service = new_service(session, city)
+    parent = new_report(session, service, status=Status.TRIAGED, team=new_team(session, city))
+    child = new_report(
+        session,
+        service,
+        status=status,
+        team=new_team(session, city),
+        priority=2,
+        routing={"rule": "danger"},
+        duplicate={"outcome": "suggested", "candidates": []},
+        due_at=utc_now() + timedelta(hours=3),
+    )
+    before = snapshot(session, child), snapshot(session, parent)
+    joining.join(session, child, parent, by=STAFF, now=utc_now())
+    joining.unjoin(session, child, by=STAFF, now=utc_now())
+    assert (snapshot(session, child), snapshot(session, parent)) == before
+    [verdict] = stored(session, PairVerdict)
+    assert not verdict.is_same
+
+
+def test_who_leads_others_takes_them_along_and_brings_them_back(session: Session) -> None:
+    city = new_jurisdiction(session)
+    service = new_service(session, city)
+    first, second = (new_report(session, service, status=Status.TRIAGED) for _ in range(2))
+    stays, leaves = (new_report(session, service, status=Status.TRIAGED) for _ in range(2))
+    for child in (stays, leaves):
+        joining.join(session, child, second, by=STAFF, now=utc_now())
+    joining.join(session, second, first, by=STAFF, now=utc_now())
+    for report in (stays, leaves):
+        session.refresh(report)
+        assert report.parent_id == first.id
+    # One of them is separated in the meantime: it does not come back with its former parent.
+    joining.unjoin(session, leaves, by=STAFF, now=utc_now())
+    joining.unjoin(session, second, by=STAFF, now=utc_now())
+    for report in (stays, leaves, second):
+        session.refresh(report)
+    assert (stays.parent_id, leaves.parent_id, second.parent_id) == (second.id, None, None)
+    joining.unjoin(session, stays, by=STAFF, now=utc_now())
+    assert (stays.status, stays.parent_id) == ("triaged", None)
+
+
+def test_what_cannot_be_joined_is_a_conflict_and_leaves_no_trace(session: Session) -> None:
+    city = new_jurisdiction(session)
+    service = new_service(session, city)
+    parent, other = (new_report(session, service, status=Status.TRIAGED) for _ in range(2))
+    duplicate = new_report(session, service, parent=parent)
+    closed = new_report(session, service, status=Status.CLOSED)
+    abroad = new_report(session, status=Status.TRIAGED)
+    cases = [
+        (other, other, joining.OneReportError),
+        (other, abroad, joining.OtherJurisdictionError),
+        (duplicate, other, joining.AlreadyJoinedError),
+        (other, duplicate, joining.ParentIsDuplicateError),
+        (other, closed, joining.FinishedReportError),
+        (closed, other, joining.FinishedReportError),
+    ]
+    for child, leader, error in cases:
+        with pytest.raises(error):
+            joining.join(session, child, leader, by=STAFF, now=utc_now())
+    with pytest.raises(joining.NotJoinedError):
+        joining.unjoin(session, other, by=STAFF, now=utc_now())
+    assert stored(session, OutboxEvent) == []
+    assert stored(session, PairVerdict) == []
+
+
+def test_a_suggestion_that_was_refused_is_not_shown_again(session: Session) -> None:
+    one, two = new_report(session), new_report(session)
+    shown = [{"id": str(one.id), "score": 0.4, "reasons": []}]
+    report = new_report(
+        session,
+        duplicate={
+            "outcome": "suggested", "parent_id": str(one.id), "score": 0.4, "reasons": [],
+            "candidates": [*shown, {"id": str(two.id), "score": 0.2, "reasons": []}],
+        },
+    )  # fmt: skip
+    joining.say_apart(session, report, one.id, by=STAFF, now=utc_now())
+    session.refresh(report)
+    assert report.duplicate is not None
+    assert report.duplicate["parent_id"] == str(two.id)
+    joining.say_apart(session, report, two.id, by=STAFF, now=utc_now())
+    session.refresh(report)
+    assert report.duplicate is None
