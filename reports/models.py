@@ -118,6 +118,28 @@ class ServiceRequest(Base):
             "parent_id",
             postgresql_where=sa.text("parent_id IS NOT NULL"),
         ),
+        # What a city has to do, oldest due first; a team's and a person's own lists.
+        sa.Index(
+            "ix_service_requests_due",
+            "jurisdiction_id",
+            "due_at",
+            "id",
+            postgresql_where=sa.text(f"status IN ({_OPEN})"),
+        ),
+        sa.Index(
+            "ix_service_requests_team",
+            "team_id",
+            "requested_at",
+            "id",
+            postgresql_where=sa.text("team_id IS NOT NULL"),
+        ),
+        sa.Index(
+            "ix_service_requests_assignee",
+            "assignee_id",
+            "requested_at",
+            "id",
+            postgresql_where=sa.text("assignee_id IS NOT NULL"),
+        ),
         # The queue of those that nobody could place.
         sa.Index(
             "ix_service_requests_unplaced",

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from flask import Response, current_app, jsonify
+from flask import Response, current_app
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
@@ -46,7 +46,6 @@ from reports.schemas import (
     ReportsQuery,
     SimilarListOut,
     SimilarQuery,
-    StaffListedOut,
     StaffReportOut,
     TokenPageQuery,
     TokenQuery,
@@ -56,6 +55,7 @@ from reports.viewing import (
     TRACKING_PARAMETER,
     answer,
     caller,
+    listed,
     look,
     reread,
     secret,
@@ -77,7 +77,6 @@ MOST_SIMILAR = 10
 _STAFF_FILTERS = ("team", "assignee", "overdue", "needs_place", "q")
 
 _PUBLIC, _OWN, _STAFF = ReportOut(), OwnReportOut(), StaffReportOut()
-_PUBLIC_LIST, _STAFF_LIST = ReportOut(many=True), StaffListedOut(many=True)
 _HISTORY, _SIMILAR, _FOLLOWING = HistoryOut(), SimilarListOut(), FollowingOut()
 _ADDITION_IN = AdditionIn()
 
@@ -106,11 +105,11 @@ def list_reports(query: dict[str, Any]) -> Response:
             limit=query["limit"],
         )
         reader = look(query)
-        if is_staff:
-            items = _STAFF_LIST.dump([showing.staff(item, reader, now=now) for item in page.items])
-        else:
-            items = _PUBLIC_LIST.dump([showing.public(item, reader) for item in page.items])
-    response = jsonify(items=items, next=page.next)
+        items = [
+            showing.staff(item, reader, now=now) if is_staff else showing.public(item, reader)
+            for item in page.items
+        ]
+    response = listed(items, page.next)
     response.vary.update(("Accept-Language", "Authorization"))
     response.headers["Cache-Control"] = "private, no-store" if is_staff else "no-cache"
     return response

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from flask import Response, jsonify
+from flask import Response
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
@@ -38,7 +38,6 @@ from reports.schemas import (
     QueueQuery,
     ReportListOut,
     ServiceIn,
-    StaffListedOut,
     StaffReportOut,
     StatusIn,
     VisibilityIn,
@@ -49,6 +48,7 @@ from reports.viewing import (
     answer,
     caller,
     changed,
+    listed,
     look,
     sent_photos,
 )
@@ -62,7 +62,7 @@ _TRIAGE = permission(Permission.TRIAGE_REPORTS)
 
 _HEADERS = [KEY_PARAMETER, MATCH_PARAMETER]
 
-_QUEUES, _LISTED = QueueListOut(), StaffListedOut(many=True)
+_QUEUES = QueueListOut()
 
 
 @blueprint.route("/queues", methods=["GET"])
@@ -103,8 +103,8 @@ def list_queue(query: dict[str, Any], team: str) -> Response:
             limit=query["limit"],
         )
         reader = look(query)
-        items = _LISTED.dump([showing.staff(item, reader, now=now) for item in page.items])
-    response = jsonify(items=items, next=page.next)
+        items = [showing.staff(item, reader, now=now) for item in page.items]
+    response = listed(items, page.next)
     response.headers["Cache-Control"] = "private, no-store"
     return response
 

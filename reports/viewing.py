@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -108,6 +109,28 @@ def answer(
         response.headers["ETag"] = entity_tag(version)
     response.headers["Cache-Control"] = "private, no-store" if is_private else "no-cache"
     return response
+
+
+def listed(items: Sequence[dict[str, Any]], following: str | None) -> Response:
+    """A page of a list as a response, written without the schema that documents it.
+
+    Half the time of a list of fifty went into copying its documents field by field. A test holds
+    the documents to their schemas instead.
+    """
+    return jsonify(items=[plain(item) for item in items], next=following)
+
+
+def plain(value: Any) -> Any:
+    """A document in JSON's own types: instants as RFC 3339 in UTC, ids as text."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [plain(part) for part in value]
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value)
 
 
 def staff_document(

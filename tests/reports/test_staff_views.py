@@ -23,10 +23,12 @@ from core.db import transaction
 from core.models import KeptAnswer, OutboxEvent
 from geo.models import Jurisdiction
 from reports.models import HistoryEntry, Note, Photo, Service, ServiceRequest
+from reports.schemas import ReportOut, StaffListedOut
 from reports.vocabulary import Status, Visibility
 from tests.factories import (
     SignedIn,
     grant,
+    new_area,
     new_follower,
     new_jurisdiction,
     new_photo,
@@ -217,6 +219,18 @@ def test_staff_filter_their_work(client: FlaskClient, session: Session, world: W
     assert numbers("sort=due_at&team=voirie")[0] == mine.number
     answer = client.get("/api/v1/reports?assignee=moi", headers=world.agent.headers)
     assert (answer.status_code, answer.json["errors"].keys()) == (422, {"assignee"})
+
+
+def test_a_list_shows_what_its_schema_documents(
+    client: FlaskClient, session: Session, world: World
+) -> None:
+    new_photo(session, world.report)
+    new_report(session, world.service, parent=world.report, areas=[new_area(session, world.city)])
+    for schema, headers in ((StaffListedOut(), world.agent.headers), (ReportOut(), {})):
+        items = client.get("/api/v1/reports", headers=headers).json["items"]
+        assert len(items) == 2
+        for item in items:
+            assert schema.dump(schema.load(item)) == item
 
 
 @pytest.mark.parametrize("name", ["team=a", "assignee=me", "overdue=1", "needs_place=1", "q=a"])
