@@ -31,8 +31,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from accounts.access import EVERYONE, allow
-from core.api import problem
-from core.errors import DomainError, NotFoundError
+from core.api import http_problem
+from core.errors import DomainError
 from core.i18n import LANGUAGES, language_of
 from core.version import VERSION
 from web.wording import wording
@@ -64,7 +64,8 @@ class GoneError(DomainError):
 def install(app: Flask) -> None:
     """Have strangers' wrong addresses answered with a page, and programs' with a document."""
     app.register_blueprint(blueprint)
-    app.register_error_handler(404, _nothing_here)
+    app.register_error_handler(404, _wrong_address)
+    app.register_error_handler(405, _wrong_address)
 
 
 def page(
@@ -168,9 +169,9 @@ def _domain_error(error: DomainError) -> Response:
 
 
 @blueprint.errorhandler(HTTPException)
-def _http_error(error: HTTPException) -> ResponseReturnValue:
+def _http_error(error: HTTPException) -> Response:
     if error.code is None or error.code < 400:
-        return error.get_response()
+        return error.get_response()  # type: ignore[return-value]
     answer = error_page(error.code, error.name.lower().replace(" ", "_"))
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
@@ -193,9 +194,10 @@ def _defect(error: Exception) -> Response:
     return error_page(500, "internal")
 
 
-def _nothing_here(error: HTTPException) -> Response:
+def _wrong_address(error: HTTPException) -> ResponseReturnValue:
+    """No route was found, so no blueprint answers: tell readers from programs."""
     accepts = request.accept_mimetypes
     is_reader = accepts.accept_html and accepts["text/html"] >= accepts["application/json"]
     if request.path.startswith(_FOR_PROGRAMS) or not is_reader:
-        return problem(NotFoundError(error.description or "").problem())
-    return _protect(error_page(404, "not_found"))
+        return http_problem(error)
+    return _protect(_http_error(error))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +35,9 @@ THUMB_PX = 400
 
 _QUALITY = 85
 _THUMB_QUALITY = 80
+
+#: Threads of a worker decode in turn: one photo of 40 megapixels may need some 400 MB for a moment.
+_ONE_AT_A_TIME = threading.Lock()
 
 #: Whatever a decoder raises for bytes that are not what their header said. `RuntimeError` is
 #: libheif's, `ArithmeticError` a division by a zero that the file brought along.
@@ -114,7 +118,8 @@ def clean(storage: Storage, photo: WaitingPhoto) -> Outcome:
         # Another worker was faster, and `record` will find the row done; or it is really lost.
         return DroppedPhoto(photo.id, photo.name, "lost")
     try:
-        decoded = _decode(sent)
+        with _ONE_AT_A_TIME:
+            decoded = _decode(sent)
         full = _encode(decoded.image, FULL_PX, _QUALITY)
         thumb = _encode(decoded.image, THUMB_PX, _THUMB_QUALITY)
     except _TooManyPixelsError:
@@ -125,7 +130,8 @@ def clean(storage: Storage, photo: WaitingPhoto) -> Outcome:
         storage.put(
             cleaned_key(photo.name, size), io.BytesIO(content.getvalue()), MediaType.JPEG.value
         )
-    width, height = _fitted(decoded.image.size, FULL_PX)
+    # It was brought to its size before it was encoded.
+    width, height = decoded.image.size
     return CleanedPhoto(
         photo.id, photo.name, full.getbuffer().nbytes, width, height, decoded.position
     )
@@ -203,12 +209,15 @@ def _decode(sent: bytes) -> _Decoded:
     if media_type is MediaType.JPEG:
         # The decoder itself halves until just above what is needed: a 40-megapixel photo then
         # takes 30 MB of memory instead of 120.
-        image.draft("RGB", (FULL_PX, FULL_PX))
+        image.draft("RGB", _fitted(image.size, FULL_PX))
     image.load()
     position = _position(image)
-    profile = image.info.get("icc_profile")
-    image = _in_srgb(image, profile)
+    exif, profile = image.info.get("exif"), image.info.get("icc_profile")
+    image = _of_eight_bits(image)
+    # Before colours and transparency: each of those copies every pixel.
     image.thumbnail((FULL_PX, FULL_PX), Image.Resampling.LANCZOS)
+    image = _in_srgb(image, profile)
+    image.info = {"exif": exif} if exif else {}
     ImageOps.exif_transpose(image, in_place=True)
     return _Decoded(image, position)
 
@@ -226,24 +235,27 @@ def _opened(sent: bytes, media_type: MediaType) -> Image.Image:
     return Image.open(io.BytesIO(sent), formats=[media_type.name])
 
 
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The image as sRGB; transparent parts become white. Keeps the orientation in `info`."""
-    exif = image.info.get("exif")
+def _of_eight_bits(image: Image.Image) -> Image.Image:
+    """The image with eight bits to a channel and no palette, its transparency as a channel."""
     if image.mode.startswith("I") or image.mode == "F":
         # Sixteen bits of grey; `convert` alone would clip at 255.
-        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-    if "A" in image.mode or "transparency" in image.info:
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if "transparency" in image.info:
+        return image.convert("RGBA")
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if image.mode == "PA" else "RGB")
+    return image.convert("L") if image.mode == "1" else image
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """The image as sRGB; transparent parts become white."""
+    if image.mode in ("RGBA", "LA", "RGBa", "La"):
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image).convert("RGB")
-    elif image.mode == "P":
-        image = image.convert("RGB")
     if profile:
         image = _through_profile(image, profile)
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    image.info = {"exif": exif} if exif else {}
-    return image
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _through_profile(image: Image.Image, profile: bytes) -> Image.Image:
@@ -268,9 +280,9 @@ def _encode(image: Image.Image, longest_px: int, quality: int) -> io.BytesIO:
 
 
 def _fitted(size: tuple[int, int], longest_px: int) -> tuple[int, int]:
-    probe = Image.new("1", size)
-    probe.thumbnail((longest_px, longest_px))
-    return probe.size
+    """The size with its longest side at most so long."""
+    factor = min(1.0, longest_px / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def _position(image: Image.Image) -> tuple[float, float] | None:
