@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import psycopg
+import sqlalchemy as sa
 from flask import current_app
 from flask.cli import AppGroup
 
@@ -38,11 +40,19 @@ reports_commands = AppGroup("reports", help="Reports: bring in a city's past cas
 #: Bad rows that are listed on the screen; `--report` has all of them.
 LISTED = 20
 
+_GO_ON = "What is in stays in; run the command again to go on."
+
 
 class _RefusedError(click.ClickException):
     """One sentence on stderr, exit code 2."""
 
     exit_code = 2
+
+
+class _StoppedError(click.ClickException):
+    """Ctrl-C."""
+
+    exit_code = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +214,22 @@ def _bar(length: int) -> Iterator[ProgressBar[int]]:
 
 @contextmanager
 def _one_sentence() -> Iterator[None]:
-    """Faults of the operator as one sentence, exit code 2."""
+    """Faults of the operator or of the database as one sentence."""
     try:
         yield
     except DomainError as error:
         raise _RefusedError(str(error) or error.title) from error
     except (CaseFileError, embedded.EmbeddedError) as error:
         raise _RefusedError(str(error)) from error
+    except sa.exc.ProgrammingError as error:
+        if not isinstance(error.orig, psycopg.errors.UndefinedTable):
+            raise
+        raise _RefusedError("The database has no tables yet; `flask db upgrade` makes them.") from (
+            error
+        )
+    except sa.exc.OperationalError as error:
+        raise _RefusedError(
+            f"The database cannot be reached ({type(error.orig).__name__}). {_GO_ON}"
+        ) from error
+    except KeyboardInterrupt as stop:
+        raise _StoppedError(f"Stopped. {_GO_ON}") from stop
