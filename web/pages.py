@@ -49,6 +49,8 @@ CONTENT_SECURITY_POLICY = (
     " base-uri 'none'; frame-ancestors 'none'"
 )
 
+_RETRY_AFTER_S = "5"
+
 #: First parts of paths whose callers are programs: they get their errors as documents.
 _FOR_PROGRAMS = ("/api/", "/open311/", "/ogc/", "/metrics", "/healthz", "/readyz")
 
@@ -165,7 +167,10 @@ def error_page(status: int, code: str) -> Response:
 
 @blueprint.errorhandler(DomainError)
 def _domain_error(error: DomainError) -> Response:
-    return error_page(error.status, error.code)
+    answer = error_page(error.status, error.code)
+    if error.status in (429, 503):
+        answer.headers["Retry-After"] = str(error.extra.get("retry_after", _RETRY_AFTER_S))
+    return answer
 
 
 @blueprint.errorhandler(HTTPException)
@@ -184,7 +189,7 @@ def _http_error(error: HTTPException) -> Response:
 def _database_away(error: Exception) -> Response:
     log.error("database.away", error=type(error).__name__)
     answer = error_page(503, "unavailable")
-    answer.headers["Retry-After"] = "5"
+    answer.headers["Retry-After"] = _RETRY_AFTER_S
     return answer
 
 

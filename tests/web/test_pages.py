@@ -11,12 +11,14 @@ from uuid import UUID
 import pytest
 from flask.testing import FlaskClient
 from PIL import Image
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from accounts import challenges
 from accounts.models import SignInChallenge, SignInSession
 from core import links
 from core.clock import utc_now
+from core.errors import UnavailableError
 from core.ids import new_id
 from core.tokens import Purpose, token_for
 from reports import lifecycle, media
@@ -129,6 +131,33 @@ def test_a_wrong_address_is_a_page_for_people_and_a_document_for_programs(
         document = client.get(path, headers={"Accept": accept})
         assert (document.status_code, document.mimetype) == (404, "application/problem+json")
         assert document.get_json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (RuntimeError("secret detail"), 500, "Something went wrong on our side."),
+        (OperationalError("SELECT", {}, OSError("secret detail")), 503, "Nothing is lost"),
+        (UnavailableError("secret detail"), 503, "Nothing is lost"),
+    ],
+)
+def test_a_failure_of_ours_is_a_page_that_says_what_to_do(
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+    said: str,
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("web.home.utc_now", fail)
+    response = client.get("/?lang=en")
+
+    assert (response.status_code, response.mimetype) == (status, "text/html")
+    assert said in text_of(response)
+    assert "secret detail" not in text_of(response)
+    assert ("Retry-After" in response.headers) == (status == 503)
 
 
 def test_the_style_sheet_is_ours_and_kept_under_its_fingerprint(client: FlaskClient) -> None:
