@@ -108,7 +108,7 @@ def import_cases(
         with _bar(len(plan.moments)) as bar:
             for batch in history_import.batches(plan, catalogue):
                 with transaction() as session:
-                    done = history_import.apply(
+                    done = history_import.bring_in(
                         session,
                         plan,
                         batch,

@@ -6,7 +6,7 @@
    within a batch all openings are worked on before all closings, so a batch ends before an opening
    that an earlier closing in it could matter to: one of the same family, within the duplicate
    judge's reach.
-3. `apply` runs a batch in the caller's transaction by the services that new reports go through
+3. `bring_in` runs a batch in the caller's transaction by the services that new reports go through
    (`submission.submit`, `locating.locate`, `triage.triage`), with the times of then.
 4. `compare` says what became of all cases of the file, beside what their city had decided.
 
@@ -252,7 +252,7 @@ def batches(plan: Plan, catalogue: Catalogue, *, size: int = BATCH) -> Iterator[
         yield Batch(openings, closings)
 
 
-def apply(
+def bring_in(
     session: Session, plan: Plan, batch: Batch, *, secret: str, is_announced: bool = False
 ) -> Applied:
     """Bring a batch in, in the caller's transaction.

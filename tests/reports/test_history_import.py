@@ -218,7 +218,7 @@ class Town:
         plan, file = self.plan(rows)
         catalogue = catalogue_of(self.session, plan.place.id)
         done = [
-            history_import.apply(
+            history_import.bring_in(
                 self.session, plan, batch, secret="secret" * 8, is_announced=is_announced
             )
             for batch in itertools.islice(
@@ -537,7 +537,7 @@ def test_real_cases_go_through(session: Session, tmp_path: Path) -> None:
     place = jurisdictions.by_code(session, "boston")
     plan = history_import.plan(session, place, file)
     done = [
-        history_import.apply(session, plan, batch, secret="secret" * 8)
+        history_import.bring_in(session, plan, batch, secret="secret" * 8)
         for batch in history_import.batches(plan, catalogue_of(session, place.id))
     ]
     found = history_import.compare(session, plan, file)
