@@ -16,7 +16,7 @@ from typing import Any
 import flask_smorest
 import marshmallow as ma
 import structlog
-from flask import Flask, Response, current_app, jsonify, request
+from flask import Flask, Response, abort, current_app, request
 from flask.json.provider import DefaultJSONProvider
 from marshmallow import fields
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -114,7 +114,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
     def _register_error_handlers(self) -> None:
         app = self._app
         app.register_error_handler(DomainError, _domain_error)
-        app.register_error_handler(HTTPException, _http_error)
+        app.register_error_handler(HTTPException, http_problem)
         app.register_error_handler(OperationalError, _database_away)
         app.register_error_handler(PoolTimeoutError, _database_away)
         app.register_error_handler(Exception, _defect)
@@ -131,48 +131,24 @@ def install(app: Flask) -> Api:
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS={"info": {"description": INTRODUCTION}},
     )
+    app.before_request(_refuse_nul)
     app.before_request(_limit_json)
     return Api(app, spec_kwargs={"extra_plugins": [SaidOfEveryOperation()]})
 
 
 def problem(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """A problem document as a response."""
-    response = jsonify(document)
-    response.status_code = int(document["status"])
-    response.content_type = PROBLEM_JSON
+    # It may repeat what was sent, and halves of surrogate pairs are JSON but not UTF-8: escaped
+    # they are both.
+    body = current_app.json.dumps(document).encode("utf-8", "backslashreplace")
+    response = current_app.response_class(body, int(document["status"]), content_type=PROBLEM_JSON)
     for name, value in (headers or {}).items():
         response.headers[name] = value
     return response
 
 
-def entity_tag(version: int) -> str:
-    """The ETag of a resource at that version."""
-    return f'"{version}"'
-
-
-def check_version(version: int) -> None:
-    """Hold the request's `If-Match` against the resource's present version.
-
-    Raises:
-        StaleError: the client read another version.
-    """
-    if request.if_match and not request.if_match.contains(str(version)):
-        raise StaleError(current=entity_tag(version))
-
-
-def _limit_json() -> None:
-    if request.mimetype == "application/json":
-        request.max_content_length = MAX_JSON_BYTES
-
-
-def _domain_error(error: DomainError) -> Response:
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-    if error.status in (429, 503):
-        headers["Retry-After"] = str(error.extra.get("retry_after", _RETRY_AFTER_S))
-    return problem(error.problem(), headers)
-
-
-def _http_error(error: HTTPException) -> Response:
+def http_problem(error: HTTPException) -> Response:
+    """What Werkzeug refuses as a problem document, with the headers that belong to it."""
     status = error.code or 500
     if status < 400:
         return error.get_response()  # type: ignore[return-value]
@@ -198,6 +174,39 @@ def _http_error(error: HTTPException) -> Response:
         if name.lower() not in ("content-type", "content-length")
     }
     return problem(document, kept)
+
+
+def entity_tag(version: int) -> str:
+    """The ETag of a resource at that version."""
+    return f'"{version}"'
+
+
+def check_version(version: int) -> None:
+    """Hold the request's `If-Match` against the resource's present version.
+
+    Raises:
+        StaleError: the client read another version.
+    """
+    if request.if_match and not request.if_match.contains(str(version)):
+        raise StaleError(current=entity_tag(version))
+
+
+def _refuse_nul() -> None:
+    """Nothing has a name with NUL in it, and PostgreSQL could not even be asked."""
+    if "\0" in request.path:
+        abort(404)
+
+
+def _limit_json() -> None:
+    if request.is_json:
+        request.max_content_length = MAX_JSON_BYTES
+
+
+def _domain_error(error: DomainError) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    if error.status in (429, 503):
+        headers["Retry-After"] = str(error.extra.get("retry_after", _RETRY_AFTER_S))
+    return problem(error.problem(), headers)
 
 
 def _database_away(error: DBAPIError | PoolTimeoutError) -> Response:

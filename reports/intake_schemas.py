@@ -251,4 +251,8 @@ def _contact(data: dict[str, Any]) -> Contact:
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:
-    return moment and moment.astimezone(UTC)
+    try:
+        return moment and moment.astimezone(UTC)
+    except OverflowError as error:
+        # The first hours of year 1 and the last of 9999 have no equal in UTC.
+        raise ma.ValidationError("That is out of all time.", "occurred_at") from error

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+import sqlalchemy as sa
 from flask import Flask
 
 from accounts.rules import Role
 from core.clock import utc_now
-from core.db import transaction
+from core.db import db, transaction
 from core.tokens import Purpose, token_for
 from geo import jurisdictions
+from reports import joining
+from reports.history import Author
 from reports.models import ServiceRequest
-from reports.vocabulary import Status, Visibility
+from reports.vocabulary import ActorKind, Status, Visibility
 from tests.factories import (
     COMEDIE,
     new_area,
@@ -77,7 +80,8 @@ def settle(app: Flask) -> City:
             followers.append(follower.id)
             reports[report.id] = report
         parent = next(iter(reports.values()))
-        again = new_report(session, lamp, parent=parent)
+        again = new_report(session, lamp)
+        joining.join(session, again, parent, by=Author(ActorKind.SYSTEM), now=utc_now())
         held = new_report(session, pothole, visibility=Visibility.HELD.value)
         nowhere = new_report(session, pothole, at=None, requested_at=utc_now() - timedelta(days=9))
         for report in (again, held, nowhere):
@@ -115,3 +119,14 @@ LAMP_STATE = {
     "descriptions": {"fr": "Que fait-il ?", "en": "What does it do?"},
     "values": [{"key": "off", "names": {"fr": "Éteint", "en": "Off"}}],
 }
+
+
+def clear(app: Flask) -> None:
+    """Empty every table again."""
+    jurisdictions.forget()
+    with app.app_context():
+        db.session.remove()
+        with db.engine.begin() as connection:
+            names = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
+            tables = ", ".join(f'"{name}"' for name in sorted(names))
+            connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
