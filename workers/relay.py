@@ -8,9 +8,9 @@ The only way from a committed change to a task. It loops:
 4. What cannot be published is given back at once. What is claimed and lost (the relay was killed,
    the broker forgot) is given back by the sweeper.
 
-It polls (docs/adr/0002-the-relay-polls.md): a short query on a small partial index, at once again after a full
-claim, soon after any, ten times a second when nothing happens. Several relays may run: claims
-skip what another one holds.
+It polls (docs/adr/0002-the-relay-polls.md): a short query on a small partial index, at once again
+after a full claim, soon after any, ten times a second when nothing happens. Several relays may
+run: claims skip what another one holds.
 """
 
 from __future__ import annotations
