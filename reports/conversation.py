@@ -36,6 +36,10 @@ MOST_ADDITIONS = 50
 #: be filled by a stranger.
 ASK_AGAIN_AFTER = timedelta(minutes=10)
 
+#: One address is asked to confirm so often in an hour, whatever reports are named: a stranger must
+#: not fill somebody's mailbox.
+MOST_ASKED_AN_HOUR = 5
+
 #: Why a report was closed by its own reporter.
 WITHDRAWN = "withdrawn"
 
@@ -275,6 +279,8 @@ def follow(
     is_told = follower.confirmed_at is not None and follower.left_at is None
     if is_told or follower.is_reporter or now - follower.created_at < ASK_AGAIN_AFTER:
         return follower.id, Following.ASKED
+    if _asked_lately(session, wish.email, now) >= MOST_ASKED_AN_HOUR:
+        return follower.id, Following.ASKED
     follower.confirmed_at = None
     follower.left_at = None
     follower.created_at = now
@@ -369,6 +375,22 @@ def seen_by_all(session: Session, report_id: UUID) -> ServiceRequest:
 
 def _is_there() -> sa.ColumnElement[bool]:
     return Follower.left_at.is_(None)
+
+
+def _asked_lately(session: Session, email: str | None, now: datetime) -> int:
+    """How many mails this address got in the last hour that it has not answered."""
+    asked = session.scalar(
+        sa.select(sa.func.count())
+        .select_from(Follower)
+        .where(
+            Follower.email == email,
+            Follower.confirmed_at.is_(None),
+            Follower.created_at > now - timedelta(hours=1),
+            # Rows that were made and never mailed are dated back by this.
+            Follower.created_at != now - ASK_AGAIN_AFTER,
+        )
+    )
+    return asked or 0
 
 
 def _concerns_others(session: Session, report: ServiceRequest) -> bool:

@@ -22,15 +22,17 @@ from core.clock import utc_now
 from core.db import db, reading
 from core.errors import ForbiddenError, InvalidError, NotFoundError, NotSignedInError
 from core.idempotency import once
+from core.limits import Allowance, limited
 from geo import jurisdictions
 from geo.measures import Point, distance_m
-from reports import conversation, duplicates, media, queries, showing
+from reports import conversation, duplicates, listing, media, queries, showing
 from reports.catalogue import catalogue_of
 from reports.contacts import normal_email
 from reports.conversation import REPORTER, Wish
+from reports.listing import Filters
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest
-from reports.queries import Filters, Found, Reader
+from reports.queries import Found, Reader
 from reports.schemas import (
     AdditionIn,
     AnswerIn,
@@ -96,7 +98,7 @@ def list_reports(query: dict[str, Any]) -> Response:
         raise ForbiddenError if actor.is_signed_in else NotSignedInError
     now = utc_now()
     with reading() as session:
-        page = queries.page(
+        page = listing.page(
             session,
             _filters(session, query, actor, now),
             scope=actor.scope(Permission.READ_REPORTS) if is_staff else None,
@@ -304,6 +306,7 @@ def say_not_fixed(query: dict[str, Any], payload: dict[str, Any], report_id: UUI
 
 @blueprint.route("/reports/<uuid:report_id>/followers", methods=["POST"])
 @allow(EVERYONE)
+@limited(Allowance.INTAKE)
 @once(caller)
 @blueprint.doc(parameters=[KEY_PARAMETER])
 @blueprint.arguments(FollowerIn, required=False)

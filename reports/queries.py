@@ -1,23 +1,17 @@
-"""Reading reports: lists by filters, one report, its history, the queues of the teams.
+"""Reading reports: one with what belongs to it, its history, its words, the queues of the teams.
 
-A list costs the same few statements however long it is: the page itself with team, assignee,
-parent and reporter joined; how many told the same and follow; its photos. Services, cities and
-areas are in memory. Nothing here decides what of a report a reader sees: `reports.showing` does.
-
-A page is read in branches, one for each city or team that the reader may see, each with its own
-limit, so that an index in the order of the list serves every branch. A place is asked for by cells
-and boxes in SQL, and measured afterwards: a page may hold fewer rows than were asked for and still
-have a next one.
+Lists are in `reports.listing`. Each reading costs a constant number of statements; services,
+cities and areas are in memory. Nothing here decides what of a report a reader sees:
+`reports.showing` does.
 """
 
 from __future__ import annotations
 
 import enum
 import functools
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,15 +22,12 @@ from sqlalchemy.orm import Session, aliased
 from accounts.actors import Scope
 from accounts.models import Person, Team
 from core.pagination import BadCursorError, Page, pack, unpack
-from core.text import fold
-from geo import jurisdictions
-from geo.cells import REACH, Range, cover_box, cover_disk, edge_m
 from geo.jurisdictions import JurisdictionRef
-from geo.measures import MEAN_RADIUS_M, Box, Point, distance_m
+from geo.measures import Point
 from reports.catalogue import ServiceEntry, catalogue_of
 from reports.media import photos_of
 from reports.models import Follower, HistoryEntry, Note, Photo, ServiceRequest
-from reports.rules import BLOCK_RESOLUTION, public_point
+from reports.rules import public_point
 from reports.vocabulary import (
     OPEN_STATUSES,
     HistoryKind,
@@ -45,77 +36,13 @@ from reports.vocabulary import (
     Visibility,
 )
 
-#: Words of a search beyond these narrow nothing and cost time.
-MOST_WORDS = 8
-
-#: How far a public position can lie from the true one.
-_BLOCK_M = edge_m(BLOCK_RESOLUTION) * REACH
-
-#: A box wider than this is not grown by a margin: it would wrap around the globe.
-_WIDEST_GROWN_DEG = 300.0
-
-#: The great circle errs against the ellipsoid by less than this share.
-_SPHERE_SLACK = 1.006
-
 _R = ServiceRequest
 
 #: Written out, not bound, so that every plan can use the indexes of open reports.
-_IS_OPEN: sa.ColumnElement[bool] = sa.literal_column(
+IS_OPEN: sa.ColumnElement[bool] = sa.literal_column(
     "service_requests.status IN (" + ", ".join(f"'{status}'" for status in OPEN_STATUSES) + ")",
     sa.Boolean(),
 )
-
-
-class Sort(enum.StrEnum):
-    """Orders of a list; a minus says the latest first."""
-
-    NEWEST = "-requested_at"
-    OLDEST = "requested_at"
-    DUE = "due_at"
-    LAST_CHANGED = "-updated_at"
-    FIRST_CHANGED = "updated_at"
-
-    @property
-    def is_descending(self) -> bool:
-        """Whether the latest come first."""
-        return self.value.startswith("-")
-
-    @property
-    def column(self) -> sa.orm.InstrumentedAttribute[Any]:
-        """What is compared before the id."""
-        column: sa.orm.InstrumentedAttribute[Any] = getattr(_R, self.value.lstrip("-"))
-        return column
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which reports are asked for; what is None or empty asks nothing.
-
-    Attributes:
-        areas: pairs of layer and code.
-        team_ids: of these teams; `is_unrouted`: of none.
-        overdue_at: due before that instant, on the clock of the report.
-        text: words that begin words of the report, or `#` and its number.
-        needs_place: open, and nobody knows where.
-    """
-
-    jurisdiction_ids: tuple[int, ...] = ()
-    box: Box | None = None
-    near: Point | None = None
-    radius_m: float = 0.0
-    service_codes: tuple[str, ...] = ()
-    group: str | None = None
-    statuses: tuple[Status, ...] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    updated_since: datetime | None = None
-    area: tuple[str, str] | None = None
-    team_ids: tuple[int, ...] | None = None
-    is_unrouted: bool = False
-    assignee_id: UUID | None = None
-    overdue_at: datetime | None = None
-    text: str | None = None
-    needs_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +70,7 @@ class Found:
 
 _parent = aliased(ServiceRequest)
 
+
 _COLUMNS = (
     *(
         column
@@ -164,75 +92,20 @@ _COLUMNS = (
 )
 
 
-def page(
-    session: Session,
-    filters: Filters,
-    *,
-    scope: Scope | None,
-    sort: Sort = Sort.NEWEST,
-    cursor: str | None = None,
-    limit: int,
-) -> Page[Found]:
-    """One page of reports: of the staff's scope, or public ones where `scope` is None.
-
-    Raises:
-        BadCursorError: the cursor is of no such list.
-    """
-    after = _unpacked(cursor, sort)
-    places = _places(session, filters, scope)
-    common = _conditions(session, filters, places, is_public=scope is None)
-    if common is None:
-        return Page([], None)
-    if after is not None:
-        common.append(_beyond(sort, *after))
-    branches = _branches(filters, scope, places)
-    if not branches:
-        return Page([], None)
-    order = _order(sort, sort.column, _R.id)
-    chosen: Any
-    if len(branches) == 1:
-        chosen = sa.select(_R.id).where(branches[0], *common).order_by(*order).limit(limit + 1)
-    else:
-        each = [
-            sa.select(_R.id, sort.column.label("key"))
-            .where(branch, *common)
-            .order_by(*order)
-            .limit(limit + 1)
-            .subquery()
-            for branch in branches
-        ]
-        # A report can be in two branches: of a city, and of a team of that city.
-        union = sa.union(*(sa.select(part.c.id, part.c.key) for part in each)).subquery()
-        chosen = (
-            sa.select(union.c.id).order_by(*_order(sort, union.c.key, union.c.id)).limit(limit + 1)
-        )
-    wanted = chosen.subquery()
-    rows = session.execute(_selected().join(wanted, wanted.c.id == _R.id).order_by(*order)).all()
-    following = None
-    if len(rows) > limit:
-        rows = rows[:limit]
-        key = getattr(rows[-1], sort.column.key)
-        following = pack(sort.value, key and key.isoformat(), str(rows[-1].id))
-    found = _complete(session, rows, is_public=scope is None)
-    if filters.near is not None or filters.box is not None:
-        found = _measured(found, filters, is_public=scope is None)
-    return Page(found, following)
-
-
 def one(session: Session, report_id: UUID, *, only_public_photos: bool) -> Found | None:
     """One report, whoever asks; the caller decides what they may see of it."""
-    row = session.execute(_selected().where(_R.id == report_id)).one_or_none()
+    row = session.execute(selected().where(_R.id == report_id)).one_or_none()
     if row is None:
         return None
-    return _complete(session, [row], is_public=only_public_photos)[0]
+    return complete(session, [row], is_public=only_public_photos)[0]
 
 
 def several(session: Session, ids: Sequence[UUID]) -> dict[UUID, Found]:
     """Those of these reports that the public may see."""
     rows = session.execute(
-        _selected().where(_R.id.in_(list(ids)), _R.visibility == Visibility.PUBLIC.value)
+        selected().where(_R.id.in_(list(ids)), _R.visibility == Visibility.PUBLIC.value)
     ).all()
-    return {found.row.id: found for found in _complete(session, rows, is_public=True)}
+    return {found.row.id: found for found in complete(session, rows, is_public=True)}
 
 
 def belonging(session: Session, report_id: UUID) -> Any | None:
@@ -322,6 +195,7 @@ PUBLIC_KINDS = (
     HistoryKind.ROUTED,
 )
 
+
 _WORDS_FOR: Mapping[Reader, tuple[NoteKind, ...]] = {
     Reader.PUBLIC: (NoteKind.PUBLIC,),
     Reader.REPORTER: (
@@ -332,6 +206,7 @@ _WORDS_FOR: Mapping[Reader, tuple[NoteKind, ...]] = {
     ),
     Reader.STAFF: tuple(NoteKind),
 }
+
 
 _KINDS_FOR: Mapping[Reader, tuple[HistoryKind, ...]] = {
     Reader.PUBLIC: PUBLIC_KINDS,
@@ -346,6 +221,7 @@ _KINDS_FOR: Mapping[Reader, tuple[HistoryKind, ...]] = {
     ),
     Reader.STAFF: tuple(HistoryKind),
 }
+
 
 #: Steps that say something only by the status they lead to, or by words beside them.
 _SILENT_ALONE = frozenset({HistoryKind.COMMENTED, HistoryKind.ASSIGNED, HistoryKind.ROUTED})
@@ -447,7 +323,7 @@ def queues(session: Session, scope: Scope, *, now: datetime) -> list[Queue]:
     )
     teams = session.execute(
         sa.select(Team.id, Team.jurisdiction_id, Team.code, Team.names, *counts)
-        .outerjoin(_R, sa.and_(_R.team_id == Team.id, _IS_OPEN))
+        .outerjoin(_R, sa.and_(_R.team_id == Team.id, IS_OPEN))
         .where(
             sa.or_(Team.jurisdiction_id.in_(scope.jurisdiction_ids), Team.id.in_(scope.team_ids))
         )
@@ -478,7 +354,7 @@ def queues(session: Session, scope: Scope, *, now: datetime) -> list[Queue]:
                     sa.select(_R.jurisdiction_id, sa.literal(name).label("name"), *counts)
                     .where(
                         _R.jurisdiction_id.in_(scope.jurisdiction_ids),
-                        _IS_OPEN,
+                        IS_OPEN,
                         condition,
                     )
                     .group_by(_R.jurisdiction_id)
@@ -520,19 +396,8 @@ def teams_called(
     return list(session.execute(query.order_by(Team.id)))
 
 
-def search_query(text: str) -> str | None:
-    """The `tsquery` of somebody's words: all of them, each as the beginning of a word.
-
-    None where nothing is left to search for.
-    """
-    words = fold(text).split()[:MOST_WORDS]
-    return " & ".join(f"'{word}':*" for word in words) or None
-
-
-# -- the parts of a page --------------------------------------------------------------------------
-
-
-def _selected() -> sa.Select[Any]:
+def selected() -> sa.Select[Any]:
+    """Every column of `Found.row`, to be narrowed and ordered."""
     return (
         sa.select(*_COLUMNS)
         .select_from(_R)
@@ -542,237 +407,7 @@ def _selected() -> sa.Select[Any]:
     )
 
 
-def _places(session: Session, filters: Filters, scope: Scope | None) -> list[JurisdictionRef]:
-    """The cities that the list is about."""
-    every = jurisdictions.all_of_them(session)
-    if filters.jurisdiction_ids:
-        every = [place for place in every if place.id in filters.jurisdiction_ids]
-    if scope is not None and not scope.team_ids:
-        every = [place for place in every if place.id in scope.jurisdiction_ids]
-    return list(every)
-
-
-def _branches(
-    filters: Filters, scope: Scope | None, places: Sequence[JurisdictionRef]
-) -> list[sa.ColumnElement[bool]]:
-    """One condition for each city or team that is read; an index begins with each."""
-    if scope is None:
-        return [
-            sa.and_(_R.jurisdiction_id == place.id, _R.visibility == Visibility.PUBLIC.value)
-            for place in places
-        ]
-    cities = [
-        _R.jurisdiction_id == place.id for place in places if place.id in scope.jurisdiction_ids
-    ]
-    teams: list[sa.ColumnElement[bool]] = [
-        _R.team_id == team_id
-        if not filters.jurisdiction_ids
-        else sa.and_(_R.team_id == team_id, _R.jurisdiction_id.in_(filters.jurisdiction_ids))
-        for team_id in sorted(scope.team_ids)
-    ]
-    return [*cities, *teams]
-
-
-def _conditions(
-    session: Session,
-    filters: Filters,
-    places: Sequence[JurisdictionRef],
-    *,
-    is_public: bool,
-) -> list[sa.ColumnElement[bool]] | None:
-    """What every branch has in common; None where nothing can fit."""
-    conditions: list[sa.ColumnElement[bool]] = []
-    entries = [entry for place in places for entry in catalogue_of(session, place.id).services]
-    if filters.service_codes or filters.group is not None:
-        ids = [
-            entry.id
-            for entry in entries
-            if (not filters.service_codes or entry.code in filters.service_codes)
-            and filters.group in (None, entry.group)
-        ]
-        if not ids:
-            return None
-        conditions.append(_R.service_id.in_(ids))
-    if filters.area is not None:
-        areas = [
-            ref.id
-            for place in places
-            for ref in place.areas.refs
-            if (ref.layer, ref.code) == filters.area
-        ]
-        if not areas:
-            return None
-        conditions.append(_R.areas.op("&&")(sa.cast(areas, postgresql.ARRAY(sa.Integer()))))
-    if set(filters.statuses) == set(OPEN_STATUSES):
-        conditions.append(_IS_OPEN)
-    elif filters.statuses:
-        conditions.append(_R.status.in_([status.value for status in filters.statuses]))
-    for column, since, until in (
-        (_R.requested_at, filters.since, filters.until),
-        (_R.updated_at, filters.updated_since, None),
-    ):
-        if since is not None:
-            conditions.append(column >= since)
-        if until is not None:
-            conditions.append(column < until)
-    conditions += _work_conditions(filters)
-    if filters.text is not None:
-        conditions.append(_text_condition(filters.text))
-    blurred = [entry.id for entry in entries if entry.public_precision == "block"]
-    conditions += _place_conditions(filters, blurred if is_public else [])
-    return conditions
-
-
-def _work_conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
-    if filters.team_ids is not None:
-        conditions.append(_R.team_id.in_(filters.team_ids))
-    if filters.is_unrouted:
-        conditions += [_R.team_id.is_(None), _IS_OPEN]
-    if filters.assignee_id is not None:
-        conditions.append(_R.assignee_id == filters.assignee_id)
-    if filters.overdue_at is not None:
-        # On hold the clock stands where it stood.
-        conditions += [
-            _R.due_at < sa.func.coalesce(_R.held_since, filters.overdue_at),
-            _IS_OPEN,
-        ]
-    if filters.needs_place:
-        conditions += [_R.cell.is_(None), _IS_OPEN]
-    return conditions
-
-
-def _text_condition(text: str) -> sa.ColumnElement[bool]:
-    number = text.strip().removeprefix("#")
-    if text.strip().startswith("#") and number.isascii() and number.isdigit():
-        return _R.number == int(number) if len(number) <= 18 else sa.false()
-    query = search_query(text)
-    if query is None:
-        return sa.true()
-    config = sa.cast(sa.literal("simple"), postgresql.REGCONFIG)
-    return _R.search.op("@@")(sa.func.to_tsquery(config, query))
-
-
-def _place_conditions(filters: Filters, blurred: Sequence[int]) -> list[sa.ColumnElement[bool]]:
-    """Cells and boxes that surely hold what is meant.
-
-    Args:
-        blurred: services of which the reader sees rounded positions. They are asked for by a wider
-            margin here and measured where they are shown: whoever moves a box about must not
-            learn more than the map says.
-    """
-    conditions: list[sa.ColumnElement[bool]] = []
-    margin_m = _BLOCK_M if blurred else 0.0
-    if filters.box is not None:
-        conditions.append(_in_cells(cover_box(_grown(filters.box, margin_m))))
-        conditions.append(_or_blurred(_in_box(filters.box), blurred))
-    if filters.near is not None:
-        reach_m = filters.radius_m + margin_m
-        conditions.append(_in_cells(cover_disk(filters.near, reach_m)))
-        conditions.append(
-            _or_blurred(_within(filters.near, filters.radius_m * _SPHERE_SLACK + 1), blurred)
-        )
-    return conditions
-
-
-def _in_cells(ranges: Sequence[Range]) -> sa.ColumnElement[bool]:
-    return sa.or_(*(_R.cell.between(low, high) for low, high in ranges))
-
-
-def _in_box(box: Box) -> sa.ColumnElement[bool]:
-    return sa.or_(
-        *(
-            sa.and_(_R.lat.between(part.south, part.north), _R.lon.between(part.west, part.east))
-            for part in box.parts()
-        )
-    )
-
-
-def _within(centre: Point, radius_m: float) -> sa.ColumnElement[bool]:
-    """By the haversine formula on a sphere; slack is the caller's business."""
-    half_lat = sa.func.sind((_R.lat - centre.lat) / 2)
-    half_lon = sa.func.sind((_R.lon - centre.lon) / 2)
-    chord = half_lat * half_lat + (
-        sa.func.cosd(_R.lat) * sa.func.cosd(sa.literal(centre.lat)) * half_lon * half_lon
-    )
-    return 2 * MEAN_RADIUS_M * sa.func.asin(sa.func.least(1.0, sa.func.sqrt(chord))) <= radius_m
-
-
-def _or_blurred(
-    condition: sa.ColumnElement[bool], blurred: Sequence[int]
-) -> sa.ColumnElement[bool]:
-    return sa.or_(condition, _R.service_id.in_(blurred)) if blurred else condition
-
-
-def _grown(box: Box, margin_m: float) -> Box:
-    width = box.east - box.west + (360.0 if box.crosses_antimeridian else 0.0)
-    if not margin_m or width > _WIDEST_GROWN_DEG:
-        return box
-    low = Box.around(Point(box.south, box.west), margin_m)
-    high = Box.around(Point(box.north, box.east), margin_m)
-    if high.north >= 89 or low.south <= -89:
-        return Box(-180.0, low.south, 180.0, high.north)
-    return Box(low.west, low.south, high.east, high.north)
-
-
-def _measured(found: Sequence[Found], filters: Filters, *, is_public: bool) -> list[Found]:
-    """Those that lie, as the reader sees them, in the box and within the radius."""
-    kept: list[Found] = []
-    for item in found:
-        point = item.public_point if is_public else item.point
-        if point is None or (filters.box is not None and not filters.box.contains(point)):
-            continue
-        if filters.near is None:
-            kept.append(item)
-            continue
-        away_m = distance_m(filters.near, point)
-        if away_m <= filters.radius_m:
-            kept.append(
-                Found(
-                    item.row,
-                    item.place,
-                    item.service,
-                    item.duplicates,
-                    item.followers,
-                    item.photos,
-                    round(away_m, 1),
-                )
-            )
-    return kept
-
-
-def _order(sort: Sort, key: Any, id_: Any) -> tuple[Any, Any]:
-    if sort.is_descending:
-        return key.desc(), id_.desc()
-    return key.asc(), id_.asc()
-
-
-def _beyond(sort: Sort, key: datetime | None, last: UUID) -> sa.ColumnElement[bool]:
-    """What comes after that row. Without a due date comes last, as PostgreSQL sorts."""
-    row = sa.tuple_(sort.column, _R.id)
-    if key is None:
-        return sa.and_(sort.column.is_(None), _R.id > last)
-    compare = operator.lt if sort.is_descending else operator.gt
-    after: sa.ColumnElement[bool] = compare(row, sa.tuple_(sa.literal(key), sa.literal(last)))
-    return sa.or_(after, sort.column.is_(None)) if sort is Sort.DUE else after
-
-
-def _unpacked(cursor: str | None, sort: Sort) -> tuple[datetime | None, UUID] | None:
-    if cursor is None:
-        return None
-    name, key, last = unpack(cursor, 3)
-    if name != sort.value or (key is None and sort is not Sort.DUE):
-        raise BadCursorError(field="cursor")
-    try:
-        instant = None if key is None else datetime.fromisoformat(str(key))
-        if instant is not None and instant.tzinfo is None:
-            instant = instant.replace(tzinfo=UTC)
-        return instant, UUID(str(last))
-    except ValueError as error:
-        raise BadCursorError(field="cursor") from error
-
-
-def _complete(session: Session, rows: Sequence[Any], *, is_public: bool) -> list[Found]:
+def complete(session: Session, rows: Sequence[Any], *, is_public: bool) -> list[Found]:
     """Rows with what belongs to them: two statements for any number of rows."""
     if not rows:
         return []

@@ -12,7 +12,7 @@ from core.api import STORABLE, Schema, Text
 from core.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from core.text import clean
 from geo.measures import Box, BoxError, CoordinateError, Point
-from reports.queries import Sort
+from reports.listing import Sort
 from reports.vocabulary import OPEN_STATUSES, Status, Visibility
 
 #: As long as a description may be.

@@ -22,11 +22,12 @@ from core.errors import InvalidError, NotFoundError
 from core.idempotency import once
 from geo import jurisdictions
 from geo.measures import Point
-from reports import joining, lifecycle, media, queries, showing
+from reports import joining, lifecycle, listing, media, queries, showing
 from reports.lifecycle import Assignment, Words, author_of
+from reports.listing import Filters, Sort
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest
-from reports.queries import NEEDS_PLACE, UNROUTED, Filters, Sort
+from reports.queries import NEEDS_PLACE, UNROUTED
 from reports.schemas import (
     AssignmentIn,
     CommentIn,
@@ -94,7 +95,7 @@ def list_queue(query: dict[str, Any], team: str) -> Response:
         cities: tuple[int, ...] = ()
         if query.get("jurisdiction"):
             cities = (jurisdictions.by_code(session, query["jurisdiction"]).id,)
-        page = queries.page(
+        page = listing.page(
             session,
             _queue(session, team, cities),
             scope=scope,

@@ -296,6 +296,20 @@ def test_asking_again_soon_sends_no_second_mail(session: Session, report: Servic
     assert names(session, report.id) == ["report.followed"] * 2
 
 
+def test_a_stranger_cannot_fill_a_mailbox_by_naming_many_reports(
+    session: Session, service: Service
+) -> None:
+    wish = Wish(locale="fr", email="a@courriel.example")
+    for _ in range(conversation.MOST_ASKED_AN_HOUR + 3):
+        _, state = conversation.follow(session, new_report(session, service), wish, now=NOW)
+        assert state is Following.ASKED
+    mailed = [event for event in stored(session, OutboxEvent) if event.name == "report.followed"]
+    assert len(mailed) == conversation.MOST_ASKED_AN_HOUR
+    later = NOW + timedelta(hours=1)
+    conversation.follow(session, new_report(session, service), wish, now=later)
+    assert len(stored(session, OutboxEvent)) == len(mailed) + 1
+
+
 def test_the_answer_does_not_tell_whether_somebody_follows_already(
     session: Session, report: ServiceRequest
 ) -> None:

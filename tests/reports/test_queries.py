@@ -17,11 +17,12 @@ from accounts.models import Team
 from core.pagination import BadCursorError, pack
 from geo.measures import Box, Point, destination, distance_m
 from geo.models import Jurisdiction
-from reports import lifecycle, queries
+from reports import lifecycle, listing, queries
 from reports.history import Author
 from reports.lifecycle import Words
+from reports.listing import Filters, Sort, search_query
 from reports.models import Service, ServiceRequest
-from reports.queries import Filters, Found, Reader, Sort, search_query
+from reports.queries import Found, Reader
 from reports.vocabulary import (
     OPEN_STATUSES,
     ActorKind,
@@ -75,7 +76,7 @@ def ids(found: Sequence[Found]) -> list[UUID]:
 
 
 def listed(session: Session, scope: Scope | None = None, **filters: Any) -> set[UUID]:
-    return set(ids(queries.page(session, Filters(**filters), scope=scope, limit=200).items))
+    return set(ids(listing.page(session, Filters(**filters), scope=scope, limit=200).items))
 
 
 # -- who sees what --------------------------------------------------------------------------------
@@ -112,14 +113,14 @@ def test_a_box_and_a_circle_hold_what_lies_in_them(session: Session, service: Se
     box = Box.around(COMEDIE, 100)
     assert listed(session, box=box) == {near.id}
     assert out.id in listed(session, box=Box.around(COMEDIE, 1000))
-    page = queries.page(session, Filters(near=COMEDIE, radius_m=300.0), scope=None, limit=10)
+    page = listing.page(session, Filters(near=COMEDIE, radius_m=300.0), scope=None, limit=10)
     assert sorted(item.distance_m or 0 for item in page.items) == pytest.approx([0, 299], abs=0.2)
 
 
 @given(lat=st.floats(-60, 60), lon=st.floats(-180, 180), away=st.floats(0, 900))
 def test_a_grown_box_holds_what_is_within_its_margin(lat: float, lon: float, away: float) -> None:
     box = Box(lon, lat, min(180.0, lon + 0.01), lat + 0.01)
-    grown = queries._grown(box, 900)
+    grown = listing._grown(box, 900)
     for heading in (0, 90, 180, 270):
         for corner in (Point(box.south, box.west), Point(box.north, box.east)):
             assert grown.contains(destination(corner, heading, away))
@@ -130,7 +131,7 @@ def test_moving_a_box_about_does_not_betray_a_blurred_place(
 ) -> None:
     private = new_service(session, city, public_precision="block")
     report = new_report(session, private, at=COMEDIE)
-    [found] = queries.page(session, Filters(), scope=None, limit=1).items
+    [found] = listing.page(session, Filters(), scope=None, limit=1).items
     shown = found.public_point
     assert shown is not None
     assert 1 < distance_m(shown, COMEDIE) < 130
@@ -238,7 +239,7 @@ def test_pages_hold_every_report_once_in_order(
         new_report(session, service, team=team, status=Status.TRIAGED, requested_at=at, due_at=due)
     mixed = Scope(frozenset({city.id}), frozenset({team.id}))
     for scope in (None, whole(city), of_team(team), mixed):
-        in_one = queries.page(session, Filters(), scope=scope, sort=sort, limit=50)
+        in_one = listing.page(session, Filters(), scope=scope, sort=sort, limit=50)
         assert in_one.next is None
         assert len(in_one.items) == 11
         keys = [getattr(item.row, sort.column.key) for item in in_one.items]
@@ -248,7 +249,7 @@ def test_pages_hold_every_report_once_in_order(
         seen: list[UUID] = []
         cursor = None
         while True:
-            page = queries.page(session, Filters(), scope=scope, sort=sort, cursor=cursor, limit=4)
+            page = listing.page(session, Filters(), scope=scope, sort=sort, cursor=cursor, limit=4)
             seen += ids(page.items)
             cursor = page.next
             if cursor is None:
@@ -269,7 +270,7 @@ def test_pages_hold_every_report_once_in_order(
 )
 def test_a_cursor_of_another_list_is_refused(session: Session, cursor: str) -> None:
     with pytest.raises(BadCursorError):
-        queries.page(session, Filters(), scope=None, cursor=cursor, limit=5)
+        listing.page(session, Filters(), scope=None, cursor=cursor, limit=5)
 
 
 # -- what belongs to a report ---------------------------------------------------------------------
@@ -285,7 +286,7 @@ def test_evidence_counts_duplicates_and_everybody_who_waits_for_news(
     new_follower(session, child)
     new_follower(session, child, is_confirmed=False)
     new_follower(session, parent, left_at=NOW)
-    [leader, follower] = queries.page(session, Filters(), scope=None, limit=5).items
+    [leader, follower] = listing.page(session, Filters(), scope=None, limit=5).items
     assert (leader.duplicates, leader.followers) == (1, 2)
     assert (follower.duplicates, follower.followers) == (0, 1)
     assert follower.row.parent_number == parent.number
@@ -397,13 +398,13 @@ def test_a_list_of_fifty_costs_the_statements_of_a_list_of_five(
         )
         new_follower(session, report, is_reporter=True)
         new_photo(session, report)
-    queries.page(session, Filters(), scope=None, limit=1)  # cities and catalogue are in memory
+    listing.page(session, Filters(), scope=None, limit=1)  # cities and catalogue are in memory
     for scope in (None, whole(city), Scope(frozenset({city.id}), frozenset({team.id}))):
         costs = []
         for limit in (5, 50):
             session.expire_all()
             with count_statements() as statements:
-                page = queries.page(
+                page = listing.page(
                     session, Filters(near=COMEDIE, radius_m=500), scope=scope, limit=limit
                 )
                 assert len(page.items) == limit
