@@ -7,8 +7,9 @@ Every change of staff, reporter or beat goes the same way:
 2. One of the functions below asks the rules, changes the row, appends to the history, keeps the
    words beside it and emits the event, all in the caller's transaction.
 
-A refused change raises before anything is written. Joining and separating stand in
-`reports.joining`; what the reporter does in `reports.conversation`.
+A refused change raises before anything is written. Giving a report to somebody stands in
+`reports.assignment`, joining and separating in `reports.joining`, what the reporter does in
+`reports.conversation`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from accounts.actors import Actor
-from accounts.models import Person, RoleGrant, Team
-from accounts.rules import PERMISSIONS, Permission
+from accounts.rules import Permission
 from core import outbox
 from core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from geo import jurisdictions
@@ -49,11 +49,9 @@ from reports.vocabulary import (
 #: Why a report is on hold when its reporter was asked something: an answer lets it go on.
 HELD_FOR_ANSWER = "question"
 
+
 #: So many photos a report can have, whoever adds them.
 MOST_PHOTOS = 20
-
-#: Statuses from which being given to somebody means that it is taken.
-_TAKEN_FROM = (Status.RECEIVED, Status.TRIAGED, Status.REOPENED)
 
 
 class TooManyPhotosError(ConflictError):
@@ -61,20 +59,6 @@ class TooManyPhotosError(ConflictError):
 
     code = "too_many_photos"
     title = "No more photos can be added to this report"
-
-
-class UnknownTeamError(InvalidError):
-    """No team at work in the jurisdiction has that code."""
-
-    code = "unknown_team"
-    title = "There is no such team here"
-
-
-class UnknownPersonError(InvalidError):
-    """Nobody who may work on this report goes by that name."""
-
-    code = "unknown_person"
-    title = "Nobody who may work on this report goes by that name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +143,7 @@ def move(
         InvalidError: the public is not told why.
     """
     before = Status(report.status)
-    service = _service_of(session, report)
+    service = service_of(session, report)
     check_move(
         before,
         after,
@@ -179,7 +163,7 @@ def move(
         details |= _resume_clock(session, report, now)
     if after is Status.REOPENED and before is not Status.ON_HOLD:
         # The first promise is over: it is due as if it had come in now.
-        details |= _set_due(report, _due(session, report, service, now))
+        details |= set_due(report, due_by_level(session, report, service, now))
     if after is Status.ASSIGNED and report.team_id is None and report.assignee_id is None:
         # Somebody takes what no team answers for.
         report.assignee_id = by.id
@@ -192,8 +176,8 @@ def move(
         [Entry(report.id, HistoryKind.STATUS, by, before, after, details)],
         now=now,
     )
-    _keep(session, report, words, by, entry_id, now)
-    _emit(
+    keep_words(session, report, words, by, entry_id, now)
+    tell(
         session,
         report,
         events.STATUS_CHANGED,
@@ -201,7 +185,7 @@ def move(
         **{"from": before.value, "to": after.value},
     )
     if after is Status.ASSIGNED:
-        _emit(session, report, events.ASSIGNED, history_id=entry_id)
+        tell(session, report, events.ASSIGNED, history_id=entry_id)
     return entry_id
 
 
@@ -223,108 +207,6 @@ def resume_after_answer(
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """To whom a report is given.
-
-    Attributes:
-        team: code of the team; None leaves the team as it is.
-        person: "me", an id or an e-mail address; None leaves the person, unless `nobody`.
-        nobody: take it from the person who has it.
-        is_taken: whether the team has it in hand; else it is only routed there.
-    """
-
-    team: str | None = None
-    person: str | None = None
-    nobody: bool = False
-    is_taken: bool = True
-
-
-def assign(
-    session: Session,
-    report: ServiceRequest,
-    given: Assignment,
-    *,
-    actor: Actor,
-    now: datetime,
-    words: Words = SILENCE,
-) -> int:
-    """Give a locked report to a team, a person or both. Returns the id of the history entry.
-
-    What is taken becomes `assigned`; a change of team alone that nobody took yet is a re-routing
-    and becomes `triaged`. A person's routing is final: the rules do not touch it again.
-
-    Raises:
-        UnknownTeamError, UnknownPersonError
-        FinishedError: the report is over.
-    """
-    by = author_of(actor)
-    before = Status(report.status)
-    check_open(before)
-    team = _team(session, report, given.team)
-    is_other_team = team is not None and team.id != report.team_id
-    person_id = report.assignee_id
-    if is_other_team or given.nobody:
-        person_id = None
-    if given.person is not None:
-        team_id = team.id if team is not None else report.team_id
-        person_id = _person(session, report, team_id, given.person, actor)
-    details: dict[str, Any] = {
-        "from_team_id": report.team_id,
-        "team_id": team.id if team is not None else report.team_id,
-        "from_person_id": report.assignee_id and str(report.assignee_id),
-        "person_id": person_id and str(person_id),
-    }
-    report.assignee_id = person_id
-    if is_other_team:
-        assert team is not None
-        report.team_id = team.id
-        report.routed_by = routing.BY_PERSON
-        report.routing = {"by": "person", "person_id": by.id and str(by.id)}
-        report.triaged_at = report.triaged_at or now
-        if report.held_since is None:
-            # Another team has other hours: the same promise, by its calendar.
-            start, service = _promised_at(session, report), _service_of(session, report)
-            details |= _set_due(report, _due(session, report, service, start))
-    after = before
-    if before in (*_TAKEN_FROM, Status.ASSIGNED):
-        is_held = person_id is not None or (given.is_taken and not given.nobody)
-        after = Status.ASSIGNED if is_held else Status.TRIAGED
-        if after is Status.TRIAGED and report.team_id is None:
-            after = before
-    report.status = after.value
-    touch(report, now)
-    session.flush()
-    [entry_id] = history.append(
-        session,
-        [
-            Entry(
-                report.id,
-                HistoryKind.ROUTED if is_other_team else HistoryKind.ASSIGNED,
-                by,
-                before if after is not before else None,
-                after if after is not before else None,
-                details,
-            )
-        ],
-        now=now,
-    )
-    _keep(session, report, words, by, entry_id, now)
-    if is_other_team:
-        _emit(session, report, events.REROUTED, history_id=entry_id)
-    if after is Status.ASSIGNED:
-        _emit(session, report, events.ASSIGNED, history_id=entry_id)
-    if after is not before:
-        _emit(
-            session,
-            report,
-            events.STATUS_CHANGED,
-            history_id=entry_id,
-            **{"from": before.value, "to": after.value},
-        )
-    return entry_id
-
-
 def comment(
     session: Session, report: ServiceRequest, words: Words, *, by: Author, now: datetime
 ) -> int:
@@ -338,8 +220,8 @@ def comment(
     touch(report, now)
     session.flush()
     [entry_id] = history.append(session, [Entry(report.id, HistoryKind.COMMENTED, by)], now=now)
-    for note_id in _keep(session, report, words, by, entry_id, now):
-        _emit(session, report, events.COMMENTED, note_id=str(note_id), history_id=entry_id)
+    for note_id in keep_words(session, report, words, by, entry_id, now):
+        tell(session, report, events.COMMENTED, note_id=str(note_id), history_id=entry_id)
     return entry_id
 
 
@@ -366,7 +248,7 @@ def ask(
     note_id = history.add_note(
         session, report.id, NoteKind.QUESTION, question, by=by, history_id=entry_id, now=now
     )
-    _emit(session, report, events.QUESTION_ASKED, note_id=str(note_id), history_id=entry_id)
+    tell(session, report, events.QUESTION_ASKED, note_id=str(note_id), history_id=entry_id)
     return note_id
 
 
@@ -404,7 +286,7 @@ def change_service(
         [Entry(report.id, HistoryKind.SERVICE_CHANGED, by, data=details)],
         now=now,
     )
-    _emit(session, report, events.SERVICE_CHANGED, history_id=entry_id)
+    tell(session, report, events.SERVICE_CHANGED, history_id=entry_id)
     return entry_id
 
 
@@ -435,7 +317,7 @@ def change_place(
     [entry_id] = history.append(
         session, [Entry(report.id, HistoryKind.MOVED, by, data=details)], now=now
     )
-    _emit(session, report, events.MOVED, history_id=entry_id)
+    tell(session, report, events.MOVED, history_id=entry_id)
     return entry_id
 
 
@@ -462,7 +344,7 @@ def show(
     [entry_id] = history.append(
         session, [Entry(report.id, HistoryKind.VISIBILITY_CHANGED, by, data=details)], now=now
     )
-    _keep(session, report, words, by, entry_id, now)
+    keep_words(session, report, words, by, entry_id, now)
     return entry_id
 
 
@@ -545,7 +427,8 @@ def _may(actor: Actor, needed: Permission, report: ServiceRequest) -> bool:
     return actor.may(needed, report.jurisdiction_id, report.team_id)
 
 
-def _service_of(session: Session, report: ServiceRequest) -> ServiceEntry:
+def service_of(session: Session, report: ServiceRequest) -> ServiceEntry:
+    """The service of a report, as its catalogue has it."""
     return catalogue_of(session, report.jurisdiction_id).by_id[report.service_id]
 
 
@@ -574,10 +457,10 @@ def _resume_clock(session: Session, report: ServiceRequest, now: datetime) -> di
         later = resume(report.due_at, report.held_since, now, calendar)
     except RestlessError:
         later = resume(report.due_at, report.held_since, now, None)
-    return _set_due(report, later)
+    return set_due(report, later)
 
 
-def _promised_at(session: Session, report: ServiceRequest) -> datetime:
+def promised_at(session: Session, report: ServiceRequest) -> datetime:
     """From when the promise counts: the receipt, or the last reopening."""
     reopened_at = session.scalar(
         sa.select(sa.func.max(HistoryEntry.at)).where(
@@ -588,7 +471,7 @@ def _promised_at(session: Session, report: ServiceRequest) -> datetime:
     return reopened_at or report.requested_at
 
 
-def _due(
+def due_by_level(
     session: Session, report: ServiceRequest, service: ServiceEntry, start: datetime
 ) -> datetime | None:
     """When it is due by the service's own level on its team's calendar, counted from `start`."""
@@ -602,7 +485,8 @@ def _due(
         return report.due_at
 
 
-def _set_due(report: ServiceRequest, due: datetime | None) -> dict[str, Any]:
+def set_due(report: ServiceRequest, due: datetime | None) -> dict[str, Any]:
+    """Give a report that due date; what its history should keep of the change."""
     if due == report.due_at:
         return {}
     before, report.due_at = report.due_at, due
@@ -612,52 +496,7 @@ def _set_due(report: ServiceRequest, due: datetime | None) -> dict[str, Any]:
     }
 
 
-def _team(session: Session, report: ServiceRequest, code: str | None) -> Team | None:
-    if code is None:
-        return None
-    team = session.scalar(
-        sa.select(Team).where(
-            Team.jurisdiction_id == report.jurisdiction_id, Team.code == code, Team.is_active
-        )
-    )
-    if team is None:
-        raise UnknownTeamError(f"There is no team {code!r} here.", field="team")
-    return team
-
-
-def _person(
-    session: Session, report: ServiceRequest, team_id: int | None, named: str, actor: Actor
-) -> UUID:
-    """The id of somebody who may work on the report once it is that team's."""
-    who: sa.ColumnElement[bool]
-    if named == "me":
-        who = Person.id == actor.person_id
-    elif "@" in named:
-        who = Person.email == named.strip().lower()
-    else:
-        try:
-            who = Person.id == UUID(named)
-        except ValueError:
-            raise UnknownPersonError(field="person") from None
-    working = [role.value for role, may in PERMISSIONS.items() if Permission.WORK_REPORTS in may]
-    found = session.scalar(
-        sa.select(Person.id)
-        .join(RoleGrant, RoleGrant.person_id == Person.id)
-        .where(
-            who,
-            Person.is_active,
-            RoleGrant.jurisdiction_id == report.jurisdiction_id,
-            RoleGrant.role.in_(working),
-            sa.or_(RoleGrant.team_id.is_(None), RoleGrant.team_id == team_id),
-        )
-        .limit(1)
-    )
-    if found is None:
-        raise UnknownPersonError(field="person")
-    return found
-
-
-def _keep(
+def keep_words(
     session: Session,
     report: ServiceRequest,
     words: Words,
@@ -674,5 +513,6 @@ def _keep(
     ]
 
 
-def _emit(session: Session, report: ServiceRequest, name: outbox.EventName, **data: Any) -> None:
+def tell(session: Session, report: ServiceRequest, name: outbox.EventName, **data: Any) -> None:
+    """Emit an event about a report."""
     outbox.emit(session, name, report.id, jurisdiction_id=report.jurisdiction_id, **data)

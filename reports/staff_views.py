@@ -22,8 +22,9 @@ from core.errors import InvalidError, NotFoundError
 from core.idempotency import once
 from geo import jurisdictions
 from geo.measures import Point
-from reports import joining, lifecycle, listing, media, queries, showing
-from reports.lifecycle import Assignment, Words, author_of
+from reports import assignment, joining, lifecycle, listing, media, queries, showing
+from reports.assignment import Assignment
+from reports.lifecycle import Words, author_of
 from reports.listing import Filters, Sort
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest
@@ -152,7 +153,7 @@ def assign_report(payload: dict[str, Any], report_id: UUID) -> Response:
         nobody="person" in payload and payload["person"] is None,
         is_taken=payload["taken"],
     )
-    lifecycle.assign(session, report, given, actor=actor, now=now, words=_words(payload))
+    assignment.assign(session, report, given, actor=actor, now=now, words=_words(payload))
     return changed(session, report, actor, now)
 
 

@@ -20,15 +20,10 @@ from core.models import OutboxEvent
 from geo.errors import OutsideJurisdictionError
 from geo.measures import Point
 from geo.models import Jurisdiction
-from reports import lifecycle
+from reports import assignment, lifecycle
+from reports.assignment import Assignment, UnknownPersonError, UnknownTeamError
 from reports.history import Author
-from reports.lifecycle import (
-    Assignment,
-    UnknownPersonError,
-    UnknownTeamError,
-    Words,
-    author_of,
-)
+from reports.lifecycle import Words, author_of
 from reports.models import HistoryEntry, Note, Service, ServiceRequest
 from reports.rules import DuplicateMoveError, FinishedError, MoveError, NoTeamError
 from reports.vocabulary import ActorKind, NoteKind, Status, Visibility
@@ -265,7 +260,7 @@ def test_a_person_who_takes_it_makes_it_assigned(
 ) -> None:
     agent = new_staff(session, city)
     actor = Actor(person_id=agent.id, grants=(Grant(Role.AGENT, city.id, None),))
-    lifecycle.assign(session, report, Assignment(person="me"), actor=actor, now=NOW)
+    assignment.assign(session, report, Assignment(person="me"), actor=actor, now=NOW)
     assert (report.status, report.assignee_id) == ("assigned", agent.id)
     assert events_of(session, report) == ["report.assigned", "report.status_changed"]
 
@@ -275,11 +270,11 @@ def test_a_person_can_be_named_by_address_or_id_and_be_taken_off(
 ) -> None:
     agent = new_staff(session, city, email="ana@ville.example")
     actor = staff_of(city)
-    lifecycle.assign(session, report, Assignment(person="Ana@ville.example"), actor=actor, now=NOW)
+    assignment.assign(session, report, Assignment(person="Ana@ville.example"), actor=actor, now=NOW)
     assert report.assignee_id == agent.id
-    lifecycle.assign(session, report, Assignment(nobody=True), actor=actor, now=NOW)
+    assignment.assign(session, report, Assignment(nobody=True), actor=actor, now=NOW)
     assert (report.assignee_id, report.status) == (None, "triaged")
-    lifecycle.assign(session, report, Assignment(person=str(agent.id)), actor=actor, now=NOW)
+    assignment.assign(session, report, Assignment(person=str(agent.id)), actor=actor, now=NOW)
     assert report.assignee_id == agent.id
 
 
@@ -294,7 +289,7 @@ def test_only_those_who_may_work_on_it_can_be_given_it(
     grant(session, gone, Role.AGENT, city)
     for person in (elsewhere.id, viewer.id, citizen.id, other_team.id, gone.id, "nobody"):
         with pytest.raises(UnknownPersonError):
-            lifecycle.assign(
+            assignment.assign(
                 session, report, Assignment(person=str(person)), actor=staff_of(city), now=NOW
             )
 
@@ -305,7 +300,7 @@ def test_another_team_gets_the_promise_by_its_own_calendar_and_keeps_it_for_good
     early = {"hours": {day: [["06:00", "12:00"]] for day in OFFICE_HOURS["hours"]}}
     parks = new_team(session, city, code="parcs", calendar=early)
     report.assignee_id = new_person(session).id
-    lifecycle.assign(session, report, Assignment(team="parcs"), actor=staff_of(city), now=NOW)
+    assignment.assign(session, report, Assignment(team="parcs"), actor=staff_of(city), now=NOW)
     assert (report.team_id, report.routed_by, report.status) == (parks.id, "person", "assigned")
     assert report.assignee_id is None, "whoever had it is of the other team"
     assert report.due_at == datetime.fromisoformat("2026-03-18T11:00:00+00:00")
@@ -322,7 +317,7 @@ def test_routed_to_a_team_that_has_not_taken_it_is_triaged(
     new_team(session, city, code="parcs")
     report = new_report(session, service)
     given = Assignment(team="parcs", is_taken=False)
-    lifecycle.assign(session, report, given, actor=staff_of(city), now=NOW)
+    assignment.assign(session, report, given, actor=staff_of(city), now=NOW)
     assert (report.status, report.routed_by) == ("triaged", "person")
     assert events_of(session, report) == ["report.rerouted", "report.status_changed"]
 
@@ -332,7 +327,7 @@ def test_a_report_in_work_stays_in_work_when_it_changes_hands(
 ) -> None:
     report = new_report(session, service, team=team, status=Status.IN_PROGRESS)
     agent = new_staff(session, city)
-    lifecycle.assign(
+    assignment.assign(
         session, report, Assignment(person=str(agent.id)), actor=staff_of(city), now=NOW
     )
     assert report.status == "in_progress"
@@ -345,7 +340,7 @@ def test_teams_of_other_cities_and_idle_ones_are_unknown(
     new_team(session, city, code="dissoute", is_active=False)
     for code in ("ailleurs", "dissoute", "inconnue"):
         with pytest.raises(UnknownTeamError):
-            lifecycle.assign(session, report, Assignment(team=code), actor=staff_of(city), now=NOW)
+            assignment.assign(session, report, Assignment(team=code), actor=staff_of(city), now=NOW)
 
 
 def test_what_is_over_is_given_to_nobody(
@@ -353,7 +348,7 @@ def test_what_is_over_is_given_to_nobody(
 ) -> None:
     report = new_report(session, service, status=Status.RESOLVED)
     with pytest.raises(FinishedError):
-        lifecycle.assign(session, report, Assignment(team="voirie"), actor=staff_of(city), now=NOW)
+        assignment.assign(session, report, Assignment(team="voirie"), actor=staff_of(city), now=NOW)
 
 
 # -- words, service, place, visibility ------------------------------------------------------------
