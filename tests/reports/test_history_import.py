@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from core.clock import utc_now
 from core.db import db
-from core.models import OutboxEvent
+from core.models import DeadLetter, OutboxEvent
 from geo import jurisdictions
 from geo.areas import union_of
 from geo.measures import Point
@@ -35,6 +35,7 @@ from reports.models import HistoryEntry, Service, ServiceRequest
 from reports.routing_grammar import parse
 from reports.vocabulary import ActorKind, HistoryKind, PlaceSource, Source, Status
 from tests import factories
+from workers import pipeline
 
 NEW_YORK = ZoneInfo("America/New_York")
 NOW = datetime(2026, 3, 11, 9, 0, tzinfo=UTC)
@@ -480,6 +481,28 @@ def test_the_command_prints_a_table_and_writes_it_as_json(
     assert told["agreement"]["queue"] == {"same": 2, "of": 2, "share": 1.0}
     again = runner.invoke(args=arguments)
     assert "0 now, 2 before" in again.stdout
+    jurisdictions.forget()
+
+
+def test_what_is_announced_is_heard_once_and_worked_on_no_more(
+    committed_db: Flask, tmp_path: Path
+) -> None:
+    with committed_db.app_context():
+        new_town(db.session(), tmp_path)
+        db.session.remove()
+    first = row(opened_at="2011-07-05 12:00:00", closed_at="2011-07-06 09:30:00")
+    again = row(opened_at="2011-07-05 13:00:00")
+    path = str(written(tmp_path, [first, again]))
+    arguments = ["reports", "import", path, "--jurisdiction", "inventon", "--announce"]
+    assert committed_db.test_cli_runner().invoke(args=arguments).exit_code == 0
+    with committed_db.app_context():
+        before = db.session.execute(sa.select(ServiceRequest.id, ServiceRequest.version)).all()
+        db.session.remove()
+        assert pipeline.drain() == 8
+        after = db.session.execute(sa.select(ServiceRequest.id, ServiceRequest.version)).all()
+        assert sorted(after) == sorted(before)
+        assert db.session.scalar(sa.select(sa.func.count()).select_from(DeadLetter)) == 0
+        db.session.remove()
     jurisdictions.forget()
 
 
