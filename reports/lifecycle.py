@@ -49,7 +49,6 @@ from reports.vocabulary import (
 #: Why a report is on hold when its reporter was asked something: an answer lets it go on.
 HELD_FOR_ANSWER = "question"
 
-
 #: So many photos a report can have, whoever adds them.
 MOST_PHOTOS = 20
 
