@@ -113,6 +113,7 @@ def programs(settings: Settings) -> list[Program]:
                 "-m",
                 "gunicorn",
                 "wsgi:app",
+                "--config=python:app.web_server",
                 f"--bind={host}:{settings.port}",
                 "--worker-class=gthread",
                 f"--workers={settings.web_workers}",
