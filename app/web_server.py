@@ -1,4 +1,4 @@
-"""Settings of gunicorn that cannot be said on its command line (`--config=python:app.web_server`)."""
+"""Settings of gunicorn that its command line does not take (`--config=python:app.web_server`)."""
 
 from __future__ import annotations
 
