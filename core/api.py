@@ -87,7 +87,8 @@ def load(schema: ma.Schema, data: Any) -> Any:
     try:
         return schema.load(data)
     except ma.ValidationError as error:
-        raise PayloadError(error.normalized_messages()) from error
+        messages: dict[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
+        raise PayloadError(messages) from error
 
 
 class JSONProvider(DefaultJSONProvider):
@@ -103,7 +104,7 @@ class JSONProvider(DefaultJSONProvider):
             raise ValueError("nested too deep") from error
 
 
-class Api(flask_smorest.Api):  # type: ignore[misc]
+class Api(flask_smorest.Api):
     """flask-smorest's API whose errors are problem documents that keep their headers."""
 
     ERROR_SCHEMA = Problem

@@ -124,7 +124,7 @@ def _read(session: Executor, place: JurisdictionRef) -> Catalogue:
         .where(columns.jurisdiction_id == place.id)
         .order_by(columns.position, columns.id)
     ).mappings()
-    services = tuple(_entry(row) for row in rows)
+    services = tuple(_entry(dict(row)) for row in rows)
     rules = tuple(
         StoredRule(*row)
         for row in session.execute(

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Response, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
 from flask_smorest import Blueprint
+from sqlalchemy.orm import Session
 
 from accounts.access import EVERYONE, allow, current_actor
 from core.api import PayloadError, load
@@ -130,6 +131,8 @@ def submit_report() -> ResponseReturnValue:
             content_digests=[photo.digest for photo in photos],
         )
         if staged and not submitted.is_replay:
+            # Photos come with a transaction, and so with a session.
+            assert isinstance(session, Session)
             media.insert_staged(
                 session,
                 submitted.id,
@@ -256,7 +259,7 @@ def _catalogue(query: dict[str, Any]) -> Catalogue:
         place = jurisdictions.resolve(
             session,
             code=query.get("jurisdiction"),
-            point=None if lat is None else Point(lat, lon),
+            point=None if lat is None or lon is None else Point(lat, lon),
             default=current_app.config["DEFAULT_JURISDICTION"],
         )
         return catalogue_of(session, place.id)

@@ -66,8 +66,7 @@ def upgrade() -> None:
             "channel IN ('email', 'sms', 'push', 'webhook')", name=op.f("ck_deliveries_channel")
         ),
         sa.CheckConstraint(
-            "recipient_kind IN ('follower', 'team', 'person', 'webhook', 'challenge', "
-            "'browser')",
+            "recipient_kind IN ('follower', 'team', 'person', 'webhook', 'challenge', 'browser')",
             name=op.f("ck_deliveries_recipient_kind"),
         ),
         sa.CheckConstraint(

@@ -8,10 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import pytest
 
-from core import outgoing
 from core.outgoing import (
     Allowance,
     Outgoing,
@@ -28,8 +28,8 @@ LOCAL = Allowance.parse("127.0.0.1")
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    seen: list[dict[str, str]] = []
-    connections: set[tuple[str, int]] = set()
+    seen: ClassVar[list[dict[str, str]]] = []
+    connections: ClassVar[set[tuple[str, int]]] = set()
 
     def do_POST(self) -> None:
         type(self).connections.add(self.client_address)
@@ -48,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         return
 
 
@@ -141,7 +141,7 @@ def test_a_name_with_one_private_address_among_public_ones_is_refused(
         kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
         return [(*kind, ("8.8.8.8", 80)), (*kind, ("10.0.0.8", 80))]
 
-    monkeypatch.setattr(outgoing.socket, "getaddrinfo", both)
+    monkeypatch.setattr(socket, "getaddrinfo", both)
     with pytest.raises(OutgoingRefusedError):
         resolve("http://mixed.example/")
     assert resolve("http://mixed.example/", Allowance.parse("10.0.0.0/24")).address == "8.8.8.8"
@@ -159,7 +159,7 @@ def test_the_call_goes_to_the_address_that_was_checked(
 
     resolves = socket.getaddrinfo
     monkeypatch.setattr(
-        outgoing.socket,
+        socket,
         "getaddrinfo",
         lambda host, *a, **k: turning() if host == "turning.example" else resolves(host, *a, **k),
     )
@@ -229,7 +229,8 @@ def test_a_connection_closed_while_idle_is_replaced(server: str) -> None:
     with Outgoing(allow=LOCAL) as calls:
         calls.post(f"{server}/1", b"")
         ((connection, _line),) = calls._kept.values()
-        connection.sock._sock.shutdown(socket.SHUT_RDWR)
+        sock: Any = connection.sock
+        sock._sock.shutdown(socket.SHUT_RDWR)
         assert calls.post(f"{server}/2", b"").status == 200
     assert len(_Handler.connections) == 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import shapely
@@ -13,7 +14,7 @@ from geo.measures import Point, destination, distance_m
 from tests.geo.cities import geometries, shared_file, square
 
 
-def area(code: str, geometry: dict[str, object], layer: str = "wards", id_: int = 1) -> AreaShape:
+def area(code: str, geometry: dict[str, Any], layer: str = "wards", id_: int = 1) -> AreaShape:
     return AreaShape(AreaRef(id_, layer, code, {"en": code}), geometry)
 
 
@@ -75,9 +76,7 @@ def test_a_polygon_whose_ring_crosses_itself_is_repaired_and_said() -> None:
         ),
     ],
 )
-def test_what_is_no_polygon_on_the_globe_is_refused(
-    geometry: dict[str, object], reason: str
-) -> None:
+def test_what_is_no_polygon_on_the_globe_is_refused(geometry: dict[str, Any], reason: str) -> None:
     with pytest.raises(PolygonError, match=reason):
         Polygon.read(geometry)
 

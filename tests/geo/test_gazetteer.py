@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
 from geo import gazetteer
 from geo.gazetteer import Precision
-from geo.loading import load_addresses, load_jurisdiction
+from geo.loading import AddressSpec, load_addresses, load_jurisdiction
 from geo.measures import Point, destination, distance_m
 from tests.geo.cities import house, montpellier, montpellier_addresses, square, town
 from tests.statements import count_statements
@@ -17,7 +18,7 @@ from tests.statements import count_statements
 FOCH = Point(43.61, 3.87)
 
 
-def along(street: str, numbers: list[int], **others: object) -> list[object]:
+def along(street: str, numbers: list[int], **others: Any) -> list[AddressSpec]:
     """Houses of a street, ten metres for each number, eastwards."""
     places = {number: destination(FOCH, 90, number * 10) for number in numbers}
     return [house(n, street, place.lat, place.lon, **others) for n, place in places.items()]

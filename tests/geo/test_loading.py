@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -83,7 +84,7 @@ def test_a_change_of_the_jurisdiction_moves_its_version(session: Session) -> Non
     ],
 )
 def test_a_jurisdiction_with_a_fault_is_refused(
-    session: Session, changes: dict[str, object], reason: str
+    session: Session, changes: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(LoadingError, match=reason):
         load_jurisdiction(session, town(**changes))
@@ -212,7 +213,7 @@ def test_a_little_outside_is_a_warning_and_far_away_a_fault(session: Session) ->
     ],
 )
 def test_an_address_with_a_fault_is_named_by_its_line(
-    session: Session, bad: object, reason: str
+    session: Session, bad: Any, reason: str
 ) -> None:
     id_ = load_jurisdiction(session, town()).id
     with pytest.raises(LoadingError, match=reason) as refused:

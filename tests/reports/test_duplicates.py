@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -30,18 +31,18 @@ def north(metres: float) -> Point:
     return Point(COMEDIE.lat + metres * METRE_DEG, COMEDIE.lon)
 
 
-def report(**values: object) -> Features:
+def report(**values: Any) -> Features:
     return Features(
         **{"id": UUID(int=9), "service_id": 1, "requested_at": NOW, "point": COMEDIE,
            "scope": SCOPE, **values}
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
-def candidate(number: int, metres: float = 5.0, **values: object) -> Candidate:
+def candidate(number: int, metres: float = 5.0, **values: Any) -> Candidate:
     return Candidate(
         **{"id": UUID(int=number), "service_id": 1, "requested_at": NOW - timedelta(hours=2),
            "point": north(metres), **values}
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

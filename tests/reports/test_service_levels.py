@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -31,7 +32,7 @@ OFFICE = {
 
 
 def calendar(
-    data: dict[str, object] | None = None,
+    data: dict[str, Any] | None = None,
     *,
     country: str = "FR",
     subdivision: str | None = None,

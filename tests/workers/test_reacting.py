@@ -33,7 +33,7 @@ def emitted(session: Session, count: int) -> list[int]:
     return [event_id for event_id, _, _ in claimed]
 
 
-def test_every_event_has_its_reactions_and_every_reaction_its_queue() -> None:
+def test_every_event_has_its_reactions_and_every_reaction_its_queue(app: Flask) -> None:
     assert set(REACTIONS) == set(CATALOGUE)
     used = {reaction for reactions in REACTIONS.values() for reaction in reactions}
     assert used == set(QUEUE_OF) == set(BATCH_OF)
@@ -59,7 +59,8 @@ def test_a_poisoned_event_holds_up_nobody_and_ends_as_a_dead_letter(
     app: Flask, session: Session
 ) -> None:
     ids = emitted(session, 9)
-    poisoned, done = ids[4], []
+    poisoned = ids[4]
+    done: list[int] = []
 
     def handle(_session: Session, taken: Sequence[Event]) -> dict[str, int]:
         if poisoned in {event.id for event in taken}:
