@@ -89,12 +89,12 @@ class ServiceRequest(Base):
         sa.CheckConstraint(
             "(status = 'duplicate') = (parent_id IS NOT NULL)", name="duplicate_has_parent"
         ),
-        # Candidates of the duplicate search and every map query.
+        # Candidates of the duplicate search. By cell alone: with the jurisdiction before it, other
+        # indexes that begin so look as good to the planner while the table is young.
         sa.Index(
-            "ix_service_requests_open_cell",
-            "jurisdiction_id",
+            "ix_service_requests_leading_cell",
             "cell",
-            postgresql_where=sa.text(f"status IN ({_OPEN}) AND cell IS NOT NULL"),
+            postgresql_where=sa.text(f"status IN ({_OPEN}) AND parent_id IS NULL"),
         ),
         sa.Index("ix_service_requests_cell", "jurisdiction_id", "cell"),
         sa.Index("ix_service_requests_requested_at", "jurisdiction_id", "requested_at", "id"),

@@ -22,8 +22,9 @@ from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy.orm import Session
 
+from accounts.actors import ANONYMOUS
 from accounts.models import Team
-from app import create_app, embedded, migrating, supervised
+from app import embedded, foundation, migrating, supervised
 from app.config import Settings
 from core.clock import utc_now
 from core.db import db, transaction
@@ -75,7 +76,7 @@ class Installation:
         for name in _SERVERS:
             self.start(name)
         embedded.wait_for_database(self.data_dir)
-        self.app = create_app(self.settings)
+        self.app = foundation.lay(self.settings)
         migrating.install(self.app)
         with self.app.app_context():
             upgrade()
@@ -158,7 +159,7 @@ class Installation:
             contact=Contact(email=email) if email else None,
         )
         caller = submission.Caller(
-            actor=submission.Actor(), address="127.0.0.1", idempotency_key=f"envoi-{number}"
+            actor=ANONYMOUS, address="127.0.0.1", idempotency_key=f"envoi-{number}"
         )
         deadline = time.monotonic() + 60
         while True:
