@@ -248,7 +248,7 @@ def wait_for_database(data_dir: Path, *, timeout_s: float = START_TIMEOUT_S) -> 
         EmbeddedError: it does not answer in time.
     """
     deadline = time.monotonic() + timeout_s
-    while not answers(data_dir):
+    while not _takes_connections(data_dir):
         if time.monotonic() > deadline:
             raise EmbeddedError(f"PostgreSQL did not start within {timeout_s:.0f} seconds.")
         time.sleep(0.05)
@@ -289,13 +289,28 @@ def connect(data_dir: Path) -> psycopg.Connection[tuple[object, ...]]:
     )
 
 
-def answers(data_dir: Path) -> bool:
-    """Whether the embedded PostgreSQL takes connections."""
+def _takes_connections(data_dir: Path) -> bool:
     try:
         connect(data_dir).close()
     except psycopg.OperationalError:
         return False
     return True
+
+
+def answers(data_dir: Path) -> bool:
+    """Whether the embedded PostgreSQL takes connections and has our database.
+
+    At its very first start it takes connections before it has; whoever then came to share it would
+    find neither our role nor the database.
+    """
+    try:
+        with connect(data_dir) as connection:
+            found = connection.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)
+            ).fetchone()
+    except psycopg.OperationalError:
+        return False
+    return found is not None
 
 
 # -- without `make run` ---------------------------------------------------------------------------
