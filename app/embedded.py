@@ -248,7 +248,7 @@ def wait_for_database(data_dir: Path, *, timeout_s: float = START_TIMEOUT_S) -> 
         EmbeddedError: it does not answer in time.
     """
     deadline = time.monotonic() + timeout_s
-    while not _takes_connections(data_dir):
+    while not answers(data_dir):
         if time.monotonic() > deadline:
             raise EmbeddedError(f"PostgreSQL did not start within {timeout_s:.0f} seconds.")
         time.sleep(0.05)
@@ -289,7 +289,8 @@ def connect(data_dir: Path) -> psycopg.Connection[tuple[object, ...]]:
     )
 
 
-def _takes_connections(data_dir: Path) -> bool:
+def answers(data_dir: Path) -> bool:
+    """Whether the embedded PostgreSQL takes connections."""
     try:
         connect(data_dir).close()
     except psycopg.OperationalError:
@@ -297,7 +298,7 @@ def _takes_connections(data_dir: Path) -> bool:
     return True
 
 
-def answers(data_dir: Path) -> bool:
+def _is_ready(data_dir: Path) -> bool:
     """Whether the embedded PostgreSQL takes connections and has our database.
 
     At its very first start it takes connections before it has; whoever then came to share it would
@@ -378,10 +379,10 @@ def running(data_dir: Path, *, durable: bool = True) -> Iterator[None]:
     data_dir = data_dir.resolve()
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
-        if answers(data_dir):
+        if _is_ready(data_dir):
             with holding.shared(data_dir / "postgres" / "PG_VERSION"):
                 # Whoever started it may have stopped it while we waited for the lock.
-                if answers(data_dir):
+                if _is_ready(data_dir):
                     yield
                     return
         try:
