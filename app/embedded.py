@@ -298,11 +298,11 @@ def answers(data_dir: Path) -> bool:
     return True
 
 
-def _is_ready(data_dir: Path) -> bool:
-    """Whether the embedded PostgreSQL takes connections and has our database.
+def is_set_up(data_dir: Path) -> bool:
+    """Whether it takes connections and has our role and our database, which is made last.
 
-    At its very first start it takes connections before it has; whoever then came to share it would
-    find neither our role nor the database.
+    At its very first start it takes connections before it has them; who came to share it then
+    would find neither.
     """
     try:
         with connect(data_dir) as connection:
