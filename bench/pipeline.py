@@ -30,7 +30,7 @@ def drain(system: Riverain, *, reports: int, city: str = "montpellier") -> dict[
         started = time.perf_counter()
         routed_at = delivered_at = None
         while (routed_at is None or delivered_at is None) and not _is_over(started):
-            time.sleep(0.25)
+            time.sleep(1.0)
             passed = time.perf_counter() - started
             waiting = _scalar(
                 connection, "SELECT count(*) FROM service_requests WHERE triaged_at IS NULL"
