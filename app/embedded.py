@@ -379,10 +379,10 @@ def running(data_dir: Path, *, durable: bool = True) -> Iterator[None]:
     data_dir = data_dir.resolve()
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
-        if _is_ready(data_dir):
+        if is_set_up(data_dir):
             with holding.shared(data_dir / "postgres" / "PG_VERSION"):
                 # Whoever started it may have stopped it while we waited for the lock.
-                if _is_ready(data_dir):
+                if is_set_up(data_dir):
                     yield
                     return
         try:
