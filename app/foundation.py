@@ -61,6 +61,8 @@ def _engine_options(settings: Settings) -> dict[str, object]:
         "pool_size": settings.web_threads,
         "max_overflow": 2,
         "pool_timeout": 5,
+        # An error of the driver must not carry what somebody wrote into a log.
+        "hide_parameters": True,
         "connect_args": {
             "connect_timeout": 5,
             "application_name": "riverain",

@@ -241,6 +241,10 @@ def committed_db(app: Flask) -> Iterator[Flask]:
                 names = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
                 tables = ", ".join(f'"{name}"' for name in sorted(names))
                 connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+                # The next city will have the same id, and is to begin at the first number.
+                for name in sa.inspect(connection).get_sequence_names():
+                    if name.startswith("report_numbers_"):
+                        connection.execute(sa.text(f'DROP SEQUENCE "{name}"'))
 
 
 @pytest.fixture
