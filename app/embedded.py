@@ -157,11 +157,17 @@ def valkey_program() -> Path:
 
 
 def launched(
-    death: str, command: list[str], *, user: ServerUser | None = None, reach: Path | None = None
+    death: str,
+    command: list[str],
+    *,
+    user: ServerUser | None = None,
+    reach: Path | None = None,
+    nice: int = 0,
 ) -> list[str]:
     """`command` so that it gets the signal `death` when its parent dies.
 
-    As `user` if given, who is enabled to reach the folder `reach` and the program itself.
+    As `user` if given, who is enabled to reach the folder `reach` and the program itself; giving
+    way to other programs by `nice` (as of nice(1)).
     """
     launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launching.py"))]
     if user is not None:
@@ -169,6 +175,8 @@ def launched(
         capability = _capability_to_reach(Path(command[0]), reach)
         if capability is not None:
             launcher += ["--reach", str(capability)]
+    if nice:
+        launcher += ["--nice", str(nice)]
     return [*launcher, death, *command]
 
 

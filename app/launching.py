@@ -1,6 +1,7 @@
 """Becomes another program: as another user if asked, and not outliving whoever started it.
 
-    python -I -S app/launching.py [--user UID:GID] [--reach CAPABILITY] SIGNAL PROGRAM [ARGUMENT…]
+    python -I -S app/launching.py [--user UID:GID] [--reach CAPABILITY] [--nice N]
+        SIGNAL PROGRAM [ARGUMENT…]
 
 It stands between the supervisor and each program and is gone once the program runs (`exec`).
 
@@ -35,12 +36,15 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="launching")
     parser.add_argument("--user", help="UID:GID to become")
     parser.add_argument("--reach", type=int, help="number of the capability to keep")
+    parser.add_argument("--nice", type=int, default=0, help="how far to give way to others")
     parser.add_argument("signal", help="name of the signal to get when the parent dies")
     parser.add_argument("program", nargs=argparse.REMAINDER)
     asked = parser.parse_args(arguments)
     if asked.user:
         uid, gid = (int(number) for number in asked.user.split(":"))
         become(uid, gid, asked.reach)
+    if asked.nice:
+        os.nice(asked.nice)
     # Changing the user clears this setting, so it comes last.
     _prctl(PR_SET_PDEATHSIG, int(getattr(signal, asked.signal)))
     os.execv(asked.program[0], asked.program)

@@ -23,6 +23,10 @@ from app.config import Settings
 
 PROJECT = Path(__file__).resolve().parent.parent
 
+#: How far the workers give way where the processor is scarce: a flood of reports is taken first and
+#: worked through afterwards. On an idle machine it changes nothing.
+BEHIND_THE_WEB = 15
+
 #: Programs whose output is JSON lines of our own logging.
 OURS = ("worker", "courier", "beat", "relay", "web")
 
@@ -69,6 +73,7 @@ def programs(settings: Settings) -> list[Program]:
                 "--without-gossip",
                 "--without-mingle",
                 "--loglevel=WARNING",
+                nice=BEHIND_THE_WEB,
             ),
             # A batch has this long to end; what is cut off is relayed again.
             stop_wait_s=45,
@@ -87,6 +92,7 @@ def programs(settings: Settings) -> list[Program]:
                 "--without-gossip",
                 "--without-mingle",
                 "--loglevel=WARNING",
+                nice=BEHIND_THE_WEB,
             ),
             stop_wait_s=45,
         ),
@@ -102,6 +108,7 @@ def programs(settings: Settings) -> list[Program]:
                 "beat",
                 "--pidfile=",
                 "--loglevel=WARNING",
+                nice=BEHIND_THE_WEB,
             ),
         ),
         Program("relay", 50, _ours(sys.executable, "-m", "app.relaying")),
@@ -131,8 +138,8 @@ def programs(settings: Settings) -> list[Program]:
     ]
 
 
-def _ours(*command: str) -> list[str]:
-    return embedded.launched("SIGTERM", list(command))
+def _ours(*command: str, nice: int = 0) -> list[str]:
+    return embedded.launched("SIGTERM", list(command), nice=nice)
 
 
 def environment(settings: Settings, environ: dict[str, str]) -> dict[str, str]:

@@ -38,6 +38,18 @@ class Riverain:
         """A connection to its database."""
         return psycopg.connect(self.database_url, autocommit=True)
 
+    def wait_until_idle(self) -> None:
+        """Let the pipeline finish, so that one measurement does not pay for another."""
+        with self.connect() as connection:
+            deadline = time.monotonic() + 120
+            while time.monotonic() < deadline:
+                row = connection.execute(
+                    "SELECT count(*) FROM outbox_events WHERE done_at IS NULL"
+                ).fetchone()
+                if row == (0,):
+                    return
+                time.sleep(0.5)
+
     def flask(self, *arguments: str, input_text: str | None = None) -> str:
         """What a command of `flask` prints."""
         done = subprocess.run(
