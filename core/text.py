@@ -36,10 +36,9 @@ def fold(text: str) -> str:
     What search columns store and what a search term is turned into before it is compared; the
     database has no `unaccent`. Folding twice changes nothing.
     """
+    if text.isascii():
+        return _BETWEEN_WORDS.sub(" ", text.lower()).strip()
     lowered = unicodedata.normalize("NFKD", text.casefold()).casefold().translate(_LETTERS)
-    bare = "".join(
-        letter
-        for letter in unicodedata.normalize("NFKD", lowered)
-        if not unicodedata.combining(letter)
-    )
+    apart = unicodedata.normalize("NFKD", lowered)
+    bare = "".join([letter for letter in apart if not unicodedata.combining(letter)])
     return _BETWEEN_WORDS.sub(" ", bare).strip()

@@ -15,11 +15,12 @@ make one. `REACH` bounds by how much, and the covers allow for it.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable, Iterator
 
 import h3.api.basic_int as h3
 
-from geo.measures import Box, Point, distance_m
+from geo.measures import Box, Point, chord_m, distance_m, in_space
 
 #: Resolution of stored cells: the finest there is, edges of about 0.6 m.
 POSITION_RESOLUTION = 15
@@ -50,6 +51,9 @@ _SLACK_M, _SLACK = 0.01, 1.001
 #: and 15 digits of three bits; a digit is 0 to 6, or 7 where the cell is coarser.
 _RESOLUTION_SHIFT, _RESOLUTION_MASK = 52, 0xF << 52
 _DIGIT_BITS, _HIGHEST_DIGIT = 3, 6
+#: Fifteen digits, each of them the highest.
+_ALL_SIXES = 0o666_666_666_666_666
+_ALL_DIGITS = 0o777_777_777_777_777
 
 Range = tuple[int, int]
 
@@ -117,10 +121,7 @@ def children_range(cell: int) -> Range:
     finer = _DIGIT_BITS * (POSITION_RESOLUTION - resolution_of(cell))
     low = (cell & ~_RESOLUTION_MASK) | (POSITION_RESOLUTION << _RESOLUTION_SHIFT)
     low &= ~((1 << finer) - 1)
-    high = low
-    for shift in range(0, finer, _DIGIT_BITS):
-        high |= _HIGHEST_DIGIT << shift
-    return low, high
+    return low, low | (_ALL_SIXES & ((1 << finer) - 1))
 
 
 def cover_disk(point: Point, radius_m: float, *, max_ranges: int = MAX_DISK_RANGES) -> list[Range]:
@@ -176,10 +177,11 @@ def lock_cells(point: Point, radius_m: float, resolution: int) -> list[int]:
     Choose the resolution with `lock_resolution`, the same for everything that must meet.
     """
     half = radius_m / 2
+    here = in_space(point.lat, point.lon)
     near = [
         cell
         for cell in _disk_of_cells(point, half, resolution)
-        if distance_m(point, centre_of(cell)) <= half + _circumradius_m(cell)
+        if math.dist(here, _centre_in_space(cell)) <= chord_m(half + _circumradius_m(cell))
     ]
     return sorted(near)
 
@@ -206,18 +208,19 @@ def merged(cells: Iterable[int]) -> list[Range]:
 def _next(high: int) -> int:
     """The integer after the last cell of a range, skipping those with a digit 7: no cell's."""
     # The highest descendant ends in a run of sixes; the next cell clears them and counts one up.
-    shift = 0
-    while shift < 45 and (high >> shift) & 7 == _HIGHEST_DIGIT:
-        high &= ~(7 << shift)
-        shift += _DIGIT_BITS
-    return high + (1 << shift)
+    unlike = (high ^ _ALL_SIXES) & _ALL_DIGITS
+    # The lowest digit that is no six; beyond the fifteenth, the base cell counts up.
+    lowest = (unlike & -unlike).bit_length() - 1 if unlike else _DIGIT_BITS * POSITION_RESOLUTION
+    shift = lowest - lowest % _DIGIT_BITS
+    return (high >> shift << shift) + (1 << shift)
 
 
 def _cells_reaching(point: Point, radius_m: float, resolution: int) -> Iterator[int]:
     """Cells of a resolution that have a descendant within the radius, and a few more."""
-    limit = (radius_m + REACH * _EDGE_M[resolution]) * _SLACK + _SLACK_M
+    limit = chord_m((radius_m + REACH * _EDGE_M[resolution]) * _SLACK + _SLACK_M)
+    here = in_space(point.lat, point.lon)
     for cell in _disk_of_cells(point, radius_m, resolution):
-        if distance_m(point, centre_of(cell)) <= limit:
+        if math.dist(here, _centre_in_space(cell)) <= limit:
             yield cell
 
 
@@ -249,6 +252,12 @@ def _disk_of_cells(point: Point, radius_m: float, resolution: int) -> list[int]:
     # of the average, so one average edge to a ring is surely enough.
     rings = int(radius_m / _EDGE_M[resolution] + REACH) + 1
     return list(h3.grid_disk(cell_of(point, resolution), rings))
+
+
+# Reports of a city lie near each other, and each asks about some forty cells around it.
+@functools.lru_cache(maxsize=1 << 14)
+def _centre_in_space(cell: int) -> tuple[float, float, float]:
+    return in_space(*h3.cell_to_latlng(cell))
 
 
 @functools.lru_cache(maxsize=1 << 14)

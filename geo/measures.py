@@ -173,8 +173,18 @@ def distance_m(a: Point, b: Point) -> float:
     It measures the straight chord between the two positions in space, exactly, and adds the
     curvature of a mean sphere, so it needs no special case at the poles or the antimeridian.
     """
-    chord = math.dist(_in_space(a), _in_space(b))
+    chord = math.dist(in_space(a.lat, a.lon), in_space(b.lat, b.lon))
     return 2 * MEAN_RADIUS_M * math.asin(min(1.0, chord / (2 * MEAN_RADIUS_M)))
+
+
+def chord_m(along_m: float) -> float:
+    """The straight chord in space of a distance along the ellipsoid, as `distance_m` takes them.
+
+    Infinite for half the globe or more: no chord is longer. Who compares many positions with one
+    limit compares chords, and spares the arc of each.
+    """
+    half_angle = along_m / (2 * MEAN_RADIUS_M)
+    return 2 * MEAN_RADIUS_M * math.sin(half_angle) if half_angle < math.pi / 2 else math.inf
 
 
 def exact_distance_m(a: Point, b: Point) -> float:
@@ -231,9 +241,9 @@ def along(start: Point, end: Point, step_m: float) -> Iterator[Point]:
         yield Point(start.lat + (end.lat - start.lat) * part, _wrapped(start.lon + width * part))
 
 
-def _in_space(point: Point) -> tuple[float, float, float]:
+def in_space(lat_deg: float, lon_deg: float) -> tuple[float, float, float]:
     """Earth-centred coordinates in metres of a position on the ellipsoid."""
-    lat, lon = math.radians(point.lat), math.radians(point.lon)
+    lat, lon = math.radians(lat_deg), math.radians(lon_deg)
     sine = math.sin(lat)
     across = EQUATORIAL_RADIUS_M / math.sqrt(1 - _ECCENTRICITY_2 * sine * sine)
     axis = across * math.cos(lat)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo.measures import (
+    MEAN_RADIUS_M,
     Box,
     BoxError,
     LatitudeError,
@@ -18,6 +19,7 @@ from geo.measures import (
     Point,
     along,
     bearing_deg,
+    chord_m,
     degree_lengths_m,
     destination,
     distance_m,
@@ -190,3 +192,16 @@ def test_a_box_around_a_circle_is_tight() -> None:
     box = Box.around(MONTPELLIER, 1000)
     width = exact_distance_m(Point(MONTPELLIER.lat, box.west), Point(MONTPELLIER.lat, box.east))
     assert 2000 < width < 2015
+
+
+@pytest.mark.parametrize("metres", [0.0, 1.0, 500.0, 100_000.0, 5_000_000.0])
+def test_a_chord_is_what_a_distance_is_measured_by(metres: float) -> None:
+    chord = chord_m(metres)
+
+    radius = MEAN_RADIUS_M
+    assert 2 * radius * math.asin(chord / (2 * radius)) == pytest.approx(metres)
+    assert chord <= metres
+
+
+def test_no_chord_is_longer_than_half_the_globe() -> None:
+    assert chord_m(math.pi * MEAN_RADIUS_M) == math.inf
