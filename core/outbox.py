@@ -106,14 +106,23 @@ def emit_many(session: Session, name: EventName, happenings: Sequence[Happening]
     """Record many events of one kind with one statement, in the caller's transaction."""
     if not happenings:
         return
+    request_id = current_request_id()
     session.execute(
         _EMIT,
         {
             "name": name.name,
-            "subjects": [happening.subject_id for happening in happenings],
-            "jurisdictions": [happening.jurisdiction_id for happening in happenings],
-            "data": [json.dumps(dict(happening.data)) for happening in happenings],
-            "requests": [happening.request_id or current_request_id() for happening in happenings],
+            # One text: an array of texts is quoted letter by letter by the driver.
+            "happenings": json.dumps(
+                [
+                    {
+                        "subject_id": happening.subject_id and str(happening.subject_id),
+                        "jurisdiction_id": happening.jurisdiction_id,
+                        "data": dict(happening.data),
+                        "request_id": happening.request_id or request_id,
+                    }
+                    for happening in happenings
+                ]
+            ),
         },
     )
 
@@ -306,9 +315,10 @@ def retry_dead(session: Session, letter_ids: Sequence[int] | None, *, now: datet
 _EMIT = sa.text(
     """
     INSERT INTO outbox_events (name, subject_id, jurisdiction_id, data, request_id)
-    SELECT :name, subject_id, jurisdiction_id, data::jsonb, request_id
-      FROM unnest(
-               :subjects ::uuid[], :jurisdictions ::smallint[], :data ::text[], :requests ::text[]
+    SELECT :name, subject_id, jurisdiction_id, data, request_id
+      FROM ROWS FROM (
+               json_to_recordset(CAST(:happenings AS json))
+               AS (subject_id uuid, jurisdiction_id smallint, data jsonb, request_id text)
            ) WITH ORDINALITY AS happening(subject_id, jurisdiction_id, data, request_id, position)
      ORDER BY position
     """
