@@ -53,8 +53,8 @@ def append(session: Session, entries: Sequence[Entry], *, now: datetime) -> list
     ids = session.scalars(
         _APPEND,
         {
-            "now": now,
             "reports": [entry.report_id for entry in entries],
+            "instants": [entry.at or now for entry in entries],
             "kinds": [entry.kind.value for entry in entries],
             "befores": [entry.from_status and entry.from_status.value for entry in entries],
             "afters": [entry.to_status and entry.to_status.value for entry in entries],
@@ -99,12 +99,13 @@ def add_note(
 _APPEND = sa.text(
     """
     INSERT INTO history (report_id, at, kind, from_status, to_status, actor_kind, actor_id, data)
-    SELECT report_id, :now, kind, from_status, to_status, actor_kind, actor_id, data::jsonb
+    SELECT report_id, at, kind, from_status, to_status, actor_kind, actor_id, data::jsonb
       FROM unnest(
-               :reports ::uuid[], :kinds ::text[], :befores ::text[], :afters ::text[],
-               :actor_kinds ::text[], :actors ::uuid[], :data ::text[]
-           ) WITH ORDINALITY
-           AS entry(report_id, kind, from_status, to_status, actor_kind, actor_id, data, position)
+               :reports ::uuid[], :instants ::timestamptz[], :kinds ::text[], :befores ::text[],
+               :afters ::text[], :actor_kinds ::text[], :actors ::uuid[], :data ::text[]
+           ) WITH ORDINALITY AS entry(
+               report_id, at, kind, from_status, to_status, actor_kind, actor_id, data, position
+           )
      ORDER BY position
     RETURNING id
     """
