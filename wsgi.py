@@ -22,9 +22,17 @@ def __getattr__(name: str) -> Any:
 
 def _app() -> Any:
     from app import create_app
+    from app.config import SettingError
 
-    application = create_app()
-    if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
+    is_command = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
+    try:
+        application = create_app()
+    except SettingError as error:
+        if not is_command:
+            raise
+        # Flask would print where in the code it was raised, which helps nobody at a terminal.
+        raise SystemExit(f"Error: {error}") from None
+    if is_command:
         from app import migrating
 
         migrating.install(application)

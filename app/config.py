@@ -6,13 +6,14 @@ given as a file: `SECRET_KEY_FILE=/run/secrets/key`.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 
 class SettingError(ValueError):
@@ -82,6 +83,38 @@ class Settings:
             raise SettingError(
                 f"ENVIRONMENT is {self.environment!r}; it can be development or production."
             )
+        if self.log_level not in _LOG_LEVELS:
+            raise SettingError(
+                f"LOG_LEVEL is {self.log_level!r}; it can be DEBUG, INFO, WARNING or ERROR."
+            )
+        for name, least in _AT_LEAST.items():
+            if (value := getattr(self, name)) < least:
+                raise SettingError(f"{name.upper()} is {value}; it must be at least {least}.")
+        if not 0 < self.geocoder_timeout_s < float("inf"):
+            raise SettingError(
+                f"GEOCODER_TIMEOUT_S is {self.geocoder_timeout_s}; it must be more than 0."
+            )
+        for name in _SCHEMES:
+            self._check_url(name)
+        for word in self.outgoing_allow.replace(",", " ").split():
+            if "/" in word and not _is_network(word):
+                raise SettingError(
+                    f"OUTGOING_ALLOW names {word!r}; an entry with a slash must be a network "
+                    "like 10.2.0.0/16."
+                )
+
+    def _check_url(self, name: str) -> None:
+        """See that a URL has a scheme that is understood; its text may hold a password."""
+        url = getattr(self, name)
+        if url is None:
+            return
+        parts = _split(url)
+        if parts is None or parts.scheme not in _SCHEMES[name]:
+            *others, last = (f"{scheme}://" for scheme in _SCHEMES[name])
+            known = f"{', '.join(others)} or {last}" if others else last
+            raise SettingError(f"{name.upper()} must be a URL that starts with {known}.")
+        if name not in _ON_THIS_MACHINE and not parts.hostname:
+            raise SettingError(f"{name.upper()} names no host.")
 
     @property
     def base_url(self) -> str:
@@ -108,6 +141,20 @@ class Settings:
 
 _SECRETS = frozenset({"secret_key", "sms_token", "vapid_private_key"})
 _URLS_WITH_PASSWORD = frozenset({"database_url", "redis_url", "smtp_url", "sms_url", "storage_url"})
+#: How each of them may start; `docs/configuration.md` says what it means.
+_SCHEMES: Mapping[str, tuple[str, ...]] = {
+    "database_url": ("postgresql+psycopg", "postgresql"),
+    "redis_url": ("redis", "rediss", "unix"),
+    "smtp_url": ("smtp", "smtp+starttls", "smtps"),
+    "sms_url": ("https", "http"),
+    "storage_url": ("s3",),
+    "geocoder_url": ("https", "http"),
+    "public_url": ("https", "http"),
+}
+#: A socket stands in the path or the query, and a Redis without a host is the one of this machine.
+_ON_THIS_MACHINE = frozenset({"database_url", "redis_url"})
+_LOG_LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR"})
+_AT_LEAST = {"web_workers": 1, "web_threads": 1, "pipeline_workers": 1, "trusted_proxies": 0}
 _TRUE = frozenset({"1", "on", "yes", "true"})
 _FALSE = frozenset({"0", "off", "no", "false"})
 
@@ -128,6 +175,8 @@ def _parse(name: str, text: str) -> Any:
     kind = type(_DEFAULTS[name])
     if name == "data_dir":
         return Path(text).expanduser()
+    if name == "log_level":
+        return text.upper()
     if kind is bool:
         if text.lower() in _TRUE:
             return True
@@ -159,6 +208,24 @@ def _kept_secret(settings: Settings) -> str:
     except OSError as error:
         raise SettingError(f"DATA_DIR {settings.data_dir} cannot be written.") from error
     return path.read_text(encoding="utf-8").strip()
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL; None when it cannot be taken apart, down to its port."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - read for its ValueError
+    except ValueError:
+        return None
+    return parts
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _masked(url: str) -> str:

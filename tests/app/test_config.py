@@ -1,0 +1,79 @@
+"""Settings: what cannot be used is named at the start, in one sentence."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.config import SettingError, Settings
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://me:secret@db/city"),
+        ("REDIS_URL", "cache.internal:6379"),
+        ("SMTP_URL", "gopher://me:secret@mail.example"),
+        ("SMTP_URL", "smtp://"),
+        ("SMTP_URL", "smtp://me:secret@mail.example:smtp"),
+        ("SMS_URL", "sms.example/secret"),
+        ("STORAGE_URL", "/srv/secret"),
+        ("GEOCODER_URL", "nominatim.internal"),
+        ("PUBLIC_URL", "ville.example"),
+        ("OUTGOING_ALLOW", "sms.internal, 10.2.0.0/99"),
+        ("LOG_LEVEL", "loud"),
+        ("WEB_WORKERS", "0"),
+        ("WEB_THREADS", "-1"),
+        ("PIPELINE_WORKERS", "0"),
+        ("TRUSTED_PROXIES", "-1"),
+        ("GEOCODER_TIMEOUT_S", "nan"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_and_no_secret_is_told(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    with pytest.raises(SettingError, match=name) as refused:
+        Settings.load({"DATA_DIR": str(tmp_path), name: value})
+    assert "secret" not in str(refused.value)
+    assert str(refused.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql+psycopg://riverain@/riverain?host=/srv/run/pg"),
+        ("DATABASE_URL", "postgresql://me:x@db.internal:5433/city"),
+        ("REDIS_URL", "unix:///srv/run/valkey.sock?db=0"),
+        ("REDIS_URL", "rediss://:x@cache.internal:6379/0"),
+        ("SMTP_URL", "smtp+starttls://me:x@mail.example:587"),
+        ("SMS_URL", "http://sms.internal/send?to=number#json"),
+        ("STORAGE_URL", "s3://KEY:x@127.0.0.1:9000/bucket?tls=off"),
+        ("OUTGOING_ALLOW", "sms.internal,10.2.0.0/16 [::1]"),
+        ("LOG_LEVEL", "warning"),
+        ("TRUSTED_PROXIES", "0"),
+    ],
+)
+def test_what_the_documents_show_is_taken(tmp_path: Path, name: str, value: str) -> None:
+    Settings.load({"DATA_DIR": str(tmp_path), name: value})
+
+
+def test_a_command_says_which_setting_is_wrong_and_not_where_in_the_code(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "flask", "settings"],
+        cwd=PROJECT,
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "SMTP_URL": "gopher://x"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("Error: SMTP_URL must be a URL that starts with smtp://,")
+    assert ended.stderr.count("\n") == 1
