@@ -191,13 +191,22 @@ def _page(session: Session, report: ServiceRequest, *, is_reporter: bool) -> Rep
 
 
 def _with_parent(session: Session, report: ServiceRequest, *, is_reporter: bool) -> list[Happened]:
-    """The story of a report and, from the moment it was joined, that of the one it repeats."""
+    """The story of a report and, from the moment it was joined, that of the one it repeats.
+
+    Whom else that one was joined to or parted from, and that its reporter left, would read here as
+    if it had happened to this report.
+    """
     story = _story(session, report.id, is_reporter=is_reporter)
     if report.parent_id is None:
         return story
     joined_at = max((step.at for step in story if step.key == "joined"), default=None)
     later = _story(session, report.parent_id, is_reporter=False)
-    return story + [step for step in later if joined_at is None or step.at > joined_at]
+    story += [
+        step
+        for step in later
+        if step.key not in _PARENTS_OWN and (joined_at is None or step.at > joined_at)
+    ]
+    return sorted(story, key=lambda step: step.at)
 
 
 def _story(session: Session, report_id: UUID, *, is_reporter: bool) -> list[Happened]:
@@ -238,6 +247,8 @@ def _story(session: Session, report_id: UUID, *, is_reporter: bool) -> list[Happ
     ]
     return sorted(story, key=lambda step: step.at)
 
+
+_PARENTS_OWN = frozenset({"joined", "unjoined", "withdrawn"})
 
 _NOTE_KEYS = {
     NoteKind.PUBLIC: "commented",

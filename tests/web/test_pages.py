@@ -21,7 +21,7 @@ from core.clock import utc_now
 from core.errors import UnavailableError
 from core.ids import new_id
 from core.tokens import Purpose, token_for
-from reports import lifecycle, media
+from reports import conversation, joining, lifecycle, media
 from reports.conversation import REPORTER
 from reports.history import Author
 from reports.models import Follower, HistoryEntry, Note, Photo, ServiceRequest
@@ -356,6 +356,29 @@ def test_the_page_of_a_duplicate_tells_the_story_of_its_parent(
 
     assert f"le vôtre est joint au n° {parent.number}" in page
     assert "Rebouché." in page
+
+
+def test_the_story_of_a_duplicate_is_in_order_and_its_own(
+    client: FlaskClient, session: Session
+) -> None:
+    service = new_service(session)
+    parent = new_report(session, service, history=False)
+    child = new_report(session, service, history=False)
+    joining.join(session, child, parent, by=STAFF, now=utc_now())
+    other = new_report(session, service, history=False)
+    joining.join(session, other, parent, by=STAFF, now=utc_now())
+    new_follower(session, parent, is_reporter=True)
+    conversation.withdraw(session, parent, None, now=utc_now())
+    words = lifecycle.Words(public_note="Nous passons demain.")
+    lifecycle.move(session, parent, Status.IN_PROGRESS, by=STAFF, now=utc_now(), words=words)
+    conversation.add(session, child, "Le trou a grandi.", photos=0, now=utc_now())
+
+    page = text_of(client.get(track(child)))
+
+    story = page[page.index("Ce qui s’est passé") :]
+    told = ("Le trou a grandi.", "Nous passons demain.", "Joint au signalement")
+    assert sorted(told, key=story.index) == list(told)
+    assert "Retiré" not in story
 
 
 # -- followers ------------------------------------------------------------------------------------
