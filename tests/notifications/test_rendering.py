@@ -171,6 +171,16 @@ def test_whoever_takes_it_is_named_with_the_day_it_should_be_done(
     assert "d'ici le 14 mars 2026" in letter
 
 
+def test_a_rejection_says_where_to_object_and_not_on_a_page_that_takes_no_words(
+    session: Session, tell: Tell
+) -> None:
+    report = new_report(session, status=Status.REJECTED)
+    new_follower(session, report, is_reporter=True)
+    (letter,) = tell("report.status_changed", report, **{"from": "triaged", "to": "rejected"})
+    assert "écrivez à la ville" in letter
+    assert "répondez-nous par le lien" not in letter
+
+
 def test_a_question_reaches_the_reporter_with_a_way_to_answer(session: Session, tell: Tell) -> None:
     report = new_report(session)
     new_follower(session, report, is_reporter=True, email=None, phone="+33612345678")
