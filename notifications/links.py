@@ -42,8 +42,8 @@ class Links:
         return sign_in_url(self.base_url, challenge_id, token, lang)
 
     def queue(self, team_code: str) -> str:
-        """A team's queue in the JSON API, for staff."""
-        return f"{self.base_url}/api/v1/queues/{team_code}/reports"
+        """The page that tells a team how to read its queue; the queue itself takes a session."""
+        return f"{self.base_url}/staff/queues/{team_code}"
 
     def api_report(self, report_id: UUID) -> str:
         """The report in the JSON API, for other systems."""

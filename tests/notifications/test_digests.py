@@ -67,6 +67,8 @@ def test_a_daily_digest_says_what_is_new_and_what_is_late(
     assert f"n° {new.number} · " in letter
     assert f"n° {late.number} · " in letter
     assert letter.count("  - n° ") == 2
+    # A page to read; the queue itself answers nobody who only follows a link.
+    assert f"https://riverain.example/staff/queues/{team.code}\n" in letter
 
 
 def test_a_window_is_told_once_however_often_the_beat_comes(
