@@ -439,7 +439,7 @@ class Run:
     # 4
 
     def _start_programs(self) -> None:
-        _say("Starting web, worker, relay and beat …")
+        _say("Starting web, workers, relay and beat …")
         for program in supervised.programs(self.settings):
             if not program.is_server:
                 self.supervisor.start(program.name)
