@@ -21,6 +21,14 @@ class Role(enum.StrEnum):
     CITIZEN = "citizen"
 
 
+class Display(enum.StrEnum):
+    """How much of somebody's name the public sees."""
+
+    FULL = "full"
+    FIRST = "first"
+    ANONYMOUS = "anonymous"
+
+
 class Permission(enum.StrEnum):
     """One thing that somebody may or may not do."""
 

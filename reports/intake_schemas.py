@@ -9,12 +9,13 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
+from accounts.rules import Display
 from core.api import Schema, Text
 from core.text import clean
 from geo.measures import Point
 from reports.contacts import Contact, normal_email
 from reports.submission import Draft
-from reports.vocabulary import Display, Source
+from reports.vocabulary import Source
 
 #: Longest description, as Open311 clients expect it.
 MAX_DESCRIPTION = 4000

@@ -19,6 +19,7 @@ from reports.vocabulary import (
     NoteKind,
     PhotoState,
     PlaceSource,
+    RedactedPart,
     ServiceKind,
     Source,
     Status,
@@ -69,6 +70,10 @@ class Service(Base):
     )
     public_precision: Mapped[str] = mapped_column(server_default=sa.text("'exact'"))
     moderation: Mapped[str] = mapped_column(server_default=sa.text("'none'"))
+    retention: Mapped[dict[str, Any]] = mapped_column(
+        server_default=sa.text("'{}'::jsonb"),
+        comment="Days after closing: contacts_days (anonymise), photos_days (delete photos)",
+    )
     emergency: Mapped[dict[str, Any] | None] = mapped_column(
         comment="A number to call instead: {phone, text: locale → words}; cannot be filed"
     )
@@ -148,6 +153,17 @@ class ServiceRequest(Base):
             "id",
             postgresql_where=sa.text(f"status IN ({_OPEN}) AND cell IS NULL"),
         ),
+        # What retention has still to look at.
+        sa.Index(
+            "ix_service_requests_kept_contacts",
+            "closed_at",
+            postgresql_where=sa.text("closed_at IS NOT NULL AND anonymised_at IS NULL"),
+        ),
+        sa.Index(
+            "ix_service_requests_kept_photos",
+            "closed_at",
+            postgresql_where=sa.text("closed_at IS NOT NULL AND photos_deleted_at IS NULL"),
+        ),
         sa.Index("ix_service_requests_search", "search", postgresql_using="gin"),
         sa.Index("ix_service_requests_areas", "areas", postgresql_using="gin"),
     )
@@ -164,6 +180,9 @@ class ServiceRequest(Base):
         sa.SmallInteger, server_default=sa.text("0"), comment="Higher is more urgent; 0 is normal"
     )
     visibility: Mapped[str] = mapped_column(server_default=sa.text("'public'"))
+    review: Mapped[dict[str, Any] | None] = mapped_column(
+        comment="Why it is or was held for review: kinds of findings, never their words"
+    )
     display: Mapped[str] = mapped_column(server_default=sa.text("'anonymous'"))
     description: Mapped[str] = mapped_column(server_default=sa.text("''"))
     attributes: Mapped[dict[str, Any]] = mapped_column(server_default=sa.text("'{}'::jsonb"))
@@ -204,6 +223,8 @@ class ServiceRequest(Base):
     held_since: Mapped[datetime | None] = mapped_column(comment="The clock stands still since")
     resolved_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    anonymised_at: Mapped[datetime | None] = mapped_column(comment="Its people were removed")
+    photos_deleted_at: Mapped[datetime | None]
 
     submitted_by: Mapped[UUID | None] = mapped_column(
         comment="The signed-in person who sent it; staff for a call taken"
@@ -369,3 +390,40 @@ class RoutingRule(Base):
     position: Mapped[int] = mapped_column(comment="Order; the line of the rule file")
     text: Mapped[str] = mapped_column(comment="As a person wrote it")
     rule: Mapped[dict[str, Any]] = mapped_column(comment="Parsed: conditions and actions")
+
+
+class Redaction(Base):
+    """What somebody took out of a report. What stood there before is for auditors only."""
+
+    __tablename__ = "redactions"
+    __table_args__ = (
+        one_of("subject", RedactedPart, "subject"),
+        one_of("by_kind", ActorKind, "by_kind"),
+        sa.Index("ix_redactions_report_id", "report_id", "at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    report_id: Mapped[UUID] = mapped_column(sa.ForeignKey("service_requests.id"))
+    subject: Mapped[str]
+    subject_key: Mapped[str | None] = mapped_column(
+        comment="Which note or photo (its id), which answer (its code)"
+    )
+    before: Mapped[str | None] = mapped_column(comment="null once the person was erased")
+    by_kind: Mapped[str]
+    by_id: Mapped[UUID | None]
+    at: Mapped[datetime]
+
+
+class RetentionRun(Base):
+    """What a run of retention did in a jurisdiction."""
+
+    __tablename__ = "retention_runs"
+    __table_args__ = (sa.Index("ix_retention_runs_at", "jurisdiction_id", "at"),)
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    jurisdiction_id: Mapped[int] = mapped_column(
+        sa.SmallInteger, sa.ForeignKey("jurisdictions.id", ondelete="CASCADE")
+    )
+    at: Mapped[datetime]
+    anonymised: Mapped[int]
+    photos_deleted: Mapped[int]

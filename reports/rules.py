@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from accounts.rules import Display
 from core.errors import ConflictError, InvalidError
 from geo.cells import rounded
 from geo.measures import Point
-from reports.vocabulary import ActorKind, Display, Status
+from reports.vocabulary import ActorKind, Status
 
 #: Resolution of the cells that a place is rounded to where a service says "block": two people in
 #: one cell become one position. An edge is about 76 m.

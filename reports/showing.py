@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from accounts.rules import Display
 from core.i18n import pick
 from geo.jurisdictions import JurisdictionRef
 from reports.media import photo_document
@@ -25,7 +26,7 @@ from reports.rules import (
     reopening_ends_at,
     takes_words,
 )
-from reports.vocabulary import ActorKind, Display, NoteKind, Status, Visibility
+from reports.vocabulary import ActorKind, NoteKind, Status, Visibility
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from psycopg.types.json import Jsonb
 
 from accounts.actors import Actor
-from accounts.rules import Permission
+from accounts.rules import Display, Permission
 from core.db import Executor
 from core.errors import ConflictError, ForbiddenError, InvalidError
 from core.ids import new_id
@@ -41,7 +41,6 @@ from reports.history import Author
 from reports.numbering import sequence_name
 from reports.vocabulary import (
     ActorKind,
-    Display,
     HistoryKind,
     PlaceSource,
     Source,

@@ -47,14 +47,6 @@ class Source(enum.StrEnum):
     IMPORT = "import"
 
 
-class Display(enum.StrEnum):
-    """How much of the reporter's name the public sees."""
-
-    FULL = "full"
-    FIRST = "first"
-    ANONYMOUS = "anonymous"
-
-
 class PlaceSource(enum.StrEnum):
     """Where a request's position came from."""
 
@@ -93,6 +85,8 @@ class HistoryKind(enum.StrEnum):
     DUE_CHANGED = "due_changed"
     WITHDRAWN = "withdrawn"
     VISIBILITY_CHANGED = "visibility_changed"
+    REDACTED = "redacted"
+    ANONYMISED = "anonymised"
 
 
 class ActorKind(enum.StrEnum):
@@ -113,6 +107,16 @@ class NoteKind(enum.StrEnum):
     QUESTION = "question"
     ANSWER = "answer"
     ADDITION = "addition"
+
+
+class RedactedPart(enum.StrEnum):
+    """What of a report can be redacted."""
+
+    DESCRIPTION = "description"
+    ADDRESS = "address"
+    ATTRIBUTE = "attribute"
+    NOTE = "note"
+    PHOTO = "photo"
 
 
 class PhotoState(enum.StrEnum):

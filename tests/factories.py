@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from accounts.models import Person, RoleGrant, SignInSession, Team
-from accounts.rules import Role
+from accounts.rules import Display, Role
 from accounts.secrets import SESSION_PREFIX, digest, new_token
 from core.clock import utc_now
 from core.ids import new_id
@@ -29,7 +29,6 @@ from reports import numbering
 from reports.models import Follower, HistoryEntry, Photo, Service, ServiceRequest
 from reports.vocabulary import (
     ActorKind,
-    Display,
     HistoryKind,
     PhotoState,
     PlaceSource,

@@ -12,15 +12,16 @@ from flask.testing import FlaskClient
 from PIL import Image
 from sqlalchemy.orm import Session
 
+from accounts.rules import Display
 from core.clock import utc_now
 from core.tokens import Purpose, token_for
 from geo.measures import destination
 from geo.models import Jurisdiction
-from reports import lifecycle
+from reports import remarks
+from reports.changing import Words
 from reports.history import Author
-from reports.lifecycle import Words
 from reports.models import Follower, Note, Photo, Service, ServiceRequest
-from reports.vocabulary import ActorKind, Display, Status, Visibility
+from reports.vocabulary import ActorKind, Status, Visibility
 from tests.conftest import SECRET_KEY
 from tests.factories import (
     COMEDIE,
@@ -78,7 +79,7 @@ def test_the_public_sees_no_contact_no_internal_words_and_nothing_held_back(
     held = new_report(session, service, visibility=Visibility.HELD.value)
     hidden = new_report(session, service, visibility=Visibility.HIDDEN.value)
     words = Words(note="Elle rappelle souvent", public_note="Prévu lundi")
-    lifecycle.comment(session, report, words, by=STAFF, now=utc_now())
+    remarks.comment(session, report, words, by=STAFF, now=utc_now())
 
     whole = client.get(f"/api/v1/reports/{report.id}")
     assert whole.json["reporter_name"] == "Camille"
@@ -316,8 +317,8 @@ def test_the_reporter_reads_the_whole_of_a_held_report(
     )
     new_follower(session, report, is_reporter=True)
     new_photo(session, report, is_public=False)
-    lifecycle.comment(session, report, Words(note="Interne"), by=STAFF, now=utc_now())
-    lifecycle.ask(session, report, "De quel côté ?", hold=True, by=STAFF, now=utc_now())
+    remarks.comment(session, report, Words(note="Interne"), by=STAFF, now=utc_now())
+    remarks.ask(session, report, "De quel côté ?", hold=True, by=STAFF, now=utc_now())
     token = track(report)["X-Tracking-Token"]
     for answer in (
         client.get(f"/api/v1/reports/{report.id}", headers=track(report)),
@@ -350,7 +351,7 @@ def test_the_reporter_adds_answers_and_withdraws(
     assert added.headers["ETag"] == '"2"'
     early = act(client, report, "answer", {"text": "À gauche"})
     assert (early.status_code, early.json["code"]) == (409, "no_question")
-    lifecycle.ask(session, report, "De quel côté ?", hold=True, by=STAFF, now=utc_now())
+    remarks.ask(session, report, "De quel côté ?", hold=True, by=STAFF, now=utc_now())
     answered = act(client, report, "answer", {"text": "À gauche"})
     assert (answered.status_code, answered.json["status"]) == (201, "received")
     withdrawn = act(client, report, "withdrawal", {"text": "C'est réglé"})

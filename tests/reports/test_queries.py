@@ -14,19 +14,19 @@ from sqlalchemy.orm import Session
 
 from accounts.actors import Scope
 from accounts.models import Team
+from accounts.rules import Display
 from core.pagination import BadCursorError, pack
 from geo.measures import Box, Point, destination, distance_m
 from geo.models import Jurisdiction
-from reports import lifecycle, listing, queries
+from reports import lifecycle, listing, queries, remarks
+from reports.changing import Words
 from reports.history import Author
-from reports.lifecycle import Words
 from reports.listing import Filters, Sort, search_query
 from reports.models import Service, ServiceRequest
 from reports.queries import Found, Reader
 from reports.vocabulary import (
     OPEN_STATUSES,
     ActorKind,
-    Display,
     PhotoState,
     Status,
     Visibility,
@@ -322,7 +322,7 @@ def test_a_report_is_named_by_its_number_within_a_city_or_by_its_id(
 def test_a_history_tells_each_reader_what_is_theirs(session: Session, service: Service) -> None:
     report = new_report(session, service, history=False)
     staff = Author(ActorKind.STAFF)
-    lifecycle.comment(session, report, Words(note="Interne"), by=staff, now=NOW)
+    remarks.comment(session, report, Words(note="Interne"), by=staff, now=NOW)
     lifecycle.move(
         session,
         report,
@@ -331,7 +331,7 @@ def test_a_history_tells_each_reader_what_is_theirs(session: Session, service: S
         now=NOW,
         words=Words(note="Aussi interne", public_note="On y va"),
     )
-    lifecycle.ask(session, report, "Où ?", hold=False, by=staff, now=NOW)
+    remarks.ask(session, report, "Où ?", hold=False, by=staff, now=NOW)
 
     def read(reader: Reader) -> list[tuple[str, list[str]]]:
         page = queries.history(session, report.id, reader, limit=50)
@@ -415,7 +415,7 @@ def test_a_list_of_fifty_costs_the_statements_of_a_list_of_five(
 def test_a_history_costs_two_statements(session: Session, service: Service) -> None:
     report = new_report(session, service)
     for _ in range(20):
-        lifecycle.comment(
+        remarks.comment(
             session,
             report,
             Words(note="a", public_note="b"),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounts.rules import Display
 from core.errors import ConflictError, InvalidError
 from geo.measures import Point, distance_m
 from reports.rules import (
@@ -33,7 +34,7 @@ from reports.rules import (
     reopening_ends_at,
     takes_words,
 )
-from reports.vocabulary import OPEN_STATUSES, ActorKind, Display, Status
+from reports.vocabulary import OPEN_STATUSES, ActorKind, Status
 
 EVERYTHING = Facts(has_team=True, has_public_note=True, is_window_open=True)
 ROWS = [(before, after, step) for before, row in MOVES.items() for after, step in row.items()]
