@@ -1,6 +1,6 @@
 """Who has a report in hand: giving it to a team, to a person, or to both, and taking it back.
 
-Works on a locked report, in the caller's transaction, as everything of `reports.lifecycle` does.
+Works on a locked report, in the caller's transaction, see `reports.changing`.
 """
 
 from __future__ import annotations
@@ -18,25 +18,13 @@ from accounts.models import Person, RoleGrant, Team
 from accounts.rules import PERMISSIONS, Permission
 from core.errors import InvalidError
 from reports import events, history, routing
+from reports.catalogue import service_of
+from reports.changing import SILENCE, Words, author_of, keep_words, tell, touch
 from reports.history import Entry
-from reports.lifecycle import (
-    SILENCE,
-    Words,
-    author_of,
-    due_by_level,
-    keep_words,
-    promised_at,
-    service_of,
-    set_due,
-    tell,
-    touch,
-)
 from reports.models import ServiceRequest
+from reports.promises import due_by_level, promised_at, set_due
 from reports.rules import check_open
-from reports.vocabulary import (
-    HistoryKind,
-    Status,
-)
+from reports.vocabulary import HistoryKind, Status
 
 #: Statuses from which being given to somebody means that it is taken.
 _TAKEN_FROM = (Status.RECEIVED, Status.TRIAGED, Status.REOPENED)

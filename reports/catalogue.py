@@ -19,7 +19,7 @@ from core.errors import InvalidError
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
 from reports.attributes import AttributeDefinition, definitions_of
-from reports.models import RoutingRule, Service
+from reports.models import RoutingRule, Service, ServiceRequest
 from reports.vocabulary import ServiceKind
 
 
@@ -53,6 +53,7 @@ class ServiceEntry:
     public_precision: str
     moderation: str
     emergency: Mapping[str, Any] | None
+    retention: Mapping[str, Any]
     is_active: bool
 
 
@@ -109,6 +110,11 @@ def catalogue_of(session: Executor, jurisdiction_id: int) -> Catalogue:
         with _lock:
             _kept[jurisdiction_id] = kept
     return kept
+
+
+def service_of(session: Executor, report: ServiceRequest) -> ServiceEntry:
+    """The service of a report, as its catalogue has it."""
+    return catalogue_of(session, report.jurisdiction_id).by_id[report.service_id]
 
 
 def forget() -> None:

@@ -20,7 +20,7 @@ from core import outbox
 from core.errors import ConflictError, InvalidError, NotFoundError
 from core.ids import new_id
 from core.tokens import Purpose, matches
-from reports import events, history, lifecycle
+from reports import changing, events, history, lifecycle, media
 from reports.history import Author, Entry
 from reports.models import Follower, HistoryEntry, Note, ServiceRequest
 from reports.rules import FinishedError, takes_words
@@ -98,7 +98,7 @@ def take_as_reporter(
         sa.select(ServiceRequest.parent_id).where(ServiceRequest.id == report_id)
     )
     # With its parent, in the order in which joining locks the two.
-    report = lifecycle.lock_all(session, {report_id, parent_id or report_id}).get(report_id)
+    report = changing.lock_all(session, {report_id, parent_id or report_id}).get(report_id)
     if report is None:
         raise NotFoundError
     return report
@@ -122,8 +122,8 @@ def add(
     if not takes_words(Status(report.status)):
         raise FinishedError
     if photos:
-        lifecycle.check_room_for_photos(session, report, photos)
-    lifecycle.touch(report, now)
+        media.check_room(session, report, photos)
+    changing.touch(report, now)
     session.flush()
     if not text:
         return None
@@ -141,7 +141,7 @@ def answer(session: Session, report: ServiceRequest, text: str, *, now: datetime
     """
     if not is_asked(session, report.id) or not takes_words(Status(report.status)):
         raise NoQuestionError
-    lifecycle.touch(report, now)
+    changing.touch(report, now)
     session.flush()
     entry_id, note_id = _say(session, report, HistoryKind.ANSWERED, NoteKind.ANSWER, text, now)
     _emit(session, report, events.ANSWERED, history_id=entry_id, note_id=str(note_id))
@@ -180,7 +180,7 @@ def withdraw(session: Session, report: ServiceRequest, text: str | None, *, now:
             .values(left_at=now)
             .execution_options(synchronize_session=False)
         )
-        lifecycle.touch(report, now)
+        changing.touch(report, now)
         session.flush()
         _say(session, report, HistoryKind.WITHDRAWN, NoteKind.ADDITION, text, now)
         return False
@@ -215,7 +215,7 @@ def not_fixed(
     )
     if text:
         # The words stay with the one who said them: the parent's reporter is somebody else.
-        lifecycle.touch(report, now)
+        changing.touch(report, now)
         session.flush()
         _say(session, report, HistoryKind.ADDED, NoteKind.ADDITION, text, now)
     return parent
@@ -242,7 +242,7 @@ def follow(
     )
     if wish.email is None:
         # No unique key holds apart those who have no address: the report's lock does.
-        lifecycle.lock_all(session, {root_id})
+        changing.lock_all(session, {root_id})
     there = sa.exists().where(Follower.report_id == root_id, mine)
     if not session.scalar(sa.select(there)):
         session.execute(

@@ -7,7 +7,7 @@
    asks an on-line geocoder, outside any transaction, and brings the answer to
    `place_by_geocoder`. The same for a position without a known address.
 
-What staff move elsewhere (`reports.lifecycle`) is located again: `located_at` is empty until then.
+What staff move elsewhere (`reports.correction`) is located again: `located_at` is empty until then.
 """
 
 from __future__ import annotations

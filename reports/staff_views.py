@@ -22,9 +22,20 @@ from core.errors import InvalidError, NotFoundError
 from core.idempotency import once
 from geo import jurisdictions
 from geo.measures import Point
-from reports import assignment, joining, lifecycle, listing, media, queries, showing
+from reports import (
+    assignment,
+    changing,
+    correction,
+    joining,
+    lifecycle,
+    listing,
+    media,
+    queries,
+    remarks,
+    showing,
+)
 from reports.assignment import Assignment
-from reports.lifecycle import Words, author_of
+from reports.changing import Words, author_of
 from reports.listing import Filters, Sort
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest
@@ -168,7 +179,7 @@ def comment_on_report(payload: dict[str, Any], report_id: UUID) -> Response:
     """Leave words: `note` for the staff, `public_note` for everybody."""
     session, actor, now = db.session(), current_actor(), utc_now()
     report = _taken(session, report_id, Permission.WORK_REPORTS)
-    lifecycle.comment(session, report, _words(payload), by=author_of(actor), now=now)
+    remarks.comment(session, report, _words(payload), by=author_of(actor), now=now)
     return changed(session, report, actor, now, status=201)
 
 
@@ -184,7 +195,7 @@ def ask_reporter(payload: dict[str, Any], report_id: UUID) -> Response:
     """Ask the reporter something; with `hold` the clock stops until the answer."""
     session, actor, now = db.session(), current_actor(), utc_now()
     report = _taken(session, report_id, Permission.WORK_REPORTS)
-    lifecycle.ask(
+    remarks.ask(
         session,
         report,
         payload["question"],
@@ -213,7 +224,7 @@ def join_report(payload: dict[str, Any], report_id: UUID) -> Response:
     child = _taken(session, report_id, Permission.TRIAGE_REPORTS, beside=parent_id)
     parent = session.get(ServiceRequest, parent_id) if parent_id is not None else None
     try:
-        parent = lifecycle.permitted(parent, actor, Permission.TRIAGE_REPORTS)
+        parent = changing.permitted(parent, actor, Permission.TRIAGE_REPORTS)
     except NotFoundError:
         raise InvalidError("There is no such report.", field="report") from None
     joining.join(session, child, parent, by=author_of(actor), now=now)
@@ -248,7 +259,9 @@ def change_service(payload: dict[str, Any], report_id: UUID) -> Response:
     """Make it a report of another service; the rules route it again unless a person did."""
     session, actor, now = db.session(), current_actor(), utc_now()
     report = _taken(session, report_id, Permission.TRIAGE_REPORTS)
-    lifecycle.change_service(session, report, payload["service_code"], by=author_of(actor), now=now)
+    correction.change_service(
+        session, report, payload["service_code"], by=author_of(actor), now=now
+    )
     return changed(session, report, actor, now)
 
 
@@ -265,7 +278,7 @@ def change_place(payload: dict[str, Any], report_id: UUID) -> Response:
     session, actor, now = db.session(), current_actor(), utc_now()
     report = _taken(session, report_id, Permission.TRIAGE_REPORTS)
     point = Point(payload["lat"], payload["lon"])
-    lifecycle.change_place(session, report, point, by=author_of(actor), now=now)
+    correction.change_place(session, report, point, by=author_of(actor), now=now)
     return changed(session, report, actor, now)
 
 
@@ -281,7 +294,7 @@ def change_visibility(payload: dict[str, Any], report_id: UUID) -> Response:
     """Publish a report that waits for it, hold it back, or hide it from the public."""
     session, actor, now = db.session(), current_actor(), utc_now()
     report = _taken(session, report_id, Permission.TRIAGE_REPORTS)
-    lifecycle.show(
+    correction.show(
         session,
         report,
         payload["visibility"],
@@ -324,7 +337,7 @@ def add_photos(report_id: UUID) -> Response:
     """Add photos to a report; they can be seen once they are cleaned."""
     with reading() as session:
         # Nobody keeps files here for a report that is not theirs.
-        lifecycle.permitted(
+        changing.permitted(
             session.get(ServiceRequest, report_id), current_actor(), Permission.WORK_REPORTS
         )
     staged = sent_photos()
@@ -337,7 +350,7 @@ def add_photos(report_id: UUID) -> Response:
 def _add_photos(report_id: UUID, staged: list[StagedPhoto]) -> Response:
     session, actor, now = db.session(), current_actor(), utc_now()
     report = _taken(session, report_id, Permission.WORK_REPORTS)
-    lifecycle.check_room_for_photos(session, report, len(staged))
+    media.check_room(session, report, len(staged))
     media.insert_staged(
         session,
         report.id,
@@ -346,7 +359,7 @@ def _add_photos(report_id: UUID, staged: list[StagedPhoto]) -> Response:
         jurisdiction_id=report.jurisdiction_id,
         now=now,
     )
-    lifecycle.touch(report, now)
+    changing.touch(report, now)
     return changed(session, report, actor, now, status=201)
 
 
@@ -354,7 +367,7 @@ def _taken(
     session: Session, report_id: UUID, needed: Permission, *, beside: UUID | None = None
 ) -> ServiceRequest:
     """The report, locked, if the caller may do that to it and has read its present version."""
-    report = lifecycle.take(session, current_actor(), report_id, needed, beside=beside)
+    report = changing.take(session, current_actor(), report_id, needed, beside=beside)
     check_version(report.version)
     return report
 

@@ -2,7 +2,8 @@
 
 1. In the request, before the transaction: `check_photos(streams)` looks at count, size, header and
    dimensions without decoding; `stage(storage, checked)` keeps the bytes as sent, in private.
-2. In the request's transaction: `insert_staged(session, report_id, staged, by=…,
+2. In the request's transaction: `check_room(session, report, count)` where photos join a report
+   that is there, then `insert_staged(session, report_id, staged, by=…,
    jurisdiction_id=…, now=…)` inserts the rows and emits `photo.staged` for each.
 3. In a task, on `photo.staged`, three steps so that no transaction is open while pixels are
    decoded or a storage is called:
@@ -46,7 +47,16 @@ from reports.media.cleaning import (
     waiting,
 )
 from reports.media.showing import ShownPhoto, Size, find_shown, photo_document, photos_of
-from reports.media.staging import StagedPhoto, forget, insert_staged, orphans, stage, stale
+from reports.media.staging import (
+    StagedPhoto,
+    TooManyPhotosError,
+    check_room,
+    forget,
+    insert_staged,
+    orphans,
+    stage,
+    stale,
+)
 
 __all__ = [
     "MAX_BYTES",
@@ -61,8 +71,10 @@ __all__ = [
     "Size",
     "StagedPhoto",
     "TooLargeError",
+    "TooManyPhotosError",
     "WaitingPhoto",
     "check_photos",
+    "check_room",
     "clean",
     "discard",
     "find_shown",

@@ -17,12 +17,13 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from core.errors import ConflictError
 from core.ids import new_id
 from core.outbox import Happening, emit_many
 from reports import events
 from reports.history import Author
 from reports.media.checking import CheckedPhoto
-from reports.models import Photo
+from reports.models import Photo, ServiceRequest
 from reports.storage import Storage
 from reports.vocabulary import PhotoState
 
@@ -34,6 +35,16 @@ _SWEPT_AT_ONCE = 500
 
 _STAGED = "staged"
 _CLEANED = "photos"
+
+#: So many photos a report can have, whoever adds them.
+MOST_PHOTOS = 20
+
+
+class TooManyPhotosError(ConflictError):
+    """Enough can be seen."""
+
+    code = "too_many_photos"
+    title = "No more photos can be added to this report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,21 @@ def stage(storage: Storage, photos: Sequence[CheckedPhoto]) -> list[StagedPhoto]
         storage.put(staged_key(name), cast("IO[bytes]", photo.stream), photo.media_type.value)
         staged.append(StagedPhoto(name, photo.media_type.value, photo.size_bytes))
     return staged
+
+
+def check_room(session: Session, report: ServiceRequest, coming: int) -> None:
+    """Hold photos that come later against how many a report may have.
+
+    Raises:
+        TooManyPhotosError
+    """
+    there = session.scalar(
+        sa.select(sa.func.count())
+        .select_from(Photo)
+        .where(Photo.report_id == report.id, Photo.state != PhotoState.DROPPED.value)
+    )
+    if (there or 0) + coming > MOST_PHOTOS:
+        raise TooManyPhotosError(f"A report has room for {MOST_PHOTOS} photos.")
 
 
 def insert_staged(

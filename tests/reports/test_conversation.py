@@ -12,7 +12,7 @@ from core.errors import InvalidError, NotFoundError
 from core.models import OutboxEvent
 from core.tokens import Purpose, token_for
 from geo.models import Jurisdiction
-from reports import conversation, lifecycle
+from reports import conversation, lifecycle, remarks
 from reports.conversation import Following, NoQuestionError, TooManyAdditionsError, Wish
 from reports.history import Author
 from reports.models import Follower, HistoryEntry, Note, Service, ServiceRequest
@@ -139,7 +139,7 @@ def test_an_answer_is_taken_once_for_each_question(
 ) -> None:
     with pytest.raises(NoQuestionError):
         conversation.answer(session, report, "À gauche", now=NOW)
-    lifecycle.ask(session, report, "De quel côté ?", hold=False, by=STAFF, now=NOW)
+    remarks.ask(session, report, "De quel côté ?", hold=False, by=STAFF, now=NOW)
     conversation.answer(session, report, "À gauche", now=NOW)
     with pytest.raises(NoQuestionError):
         conversation.answer(session, report, "À droite", now=NOW)
@@ -149,7 +149,7 @@ def test_an_answer_is_taken_once_for_each_question(
 def test_an_answer_lets_go_on_what_was_held_for_it(session: Session, service: Service) -> None:
     due = NOW + timedelta(days=2)
     report = new_report(session, service, status=Status.IN_PROGRESS, due_at=due)
-    lifecycle.ask(session, report, "De quel côté ?", hold=True, by=STAFF, now=NOW)
+    remarks.ask(session, report, "De quel côté ?", hold=True, by=STAFF, now=NOW)
     assert report.status == "on_hold"
     conversation.answer(session, report, "À gauche", now=NOW + timedelta(hours=5))
     assert (report.status, report.held_since) == ("in_progress", None)
@@ -166,7 +166,7 @@ def test_an_answer_does_not_let_go_on_what_was_held_for_parts(
     session: Session, service: Service
 ) -> None:
     report = new_report(session, service, status=Status.IN_PROGRESS)
-    lifecycle.ask(session, report, "De quel côté ?", hold=False, by=STAFF, now=NOW)
+    remarks.ask(session, report, "De quel côté ?", hold=False, by=STAFF, now=NOW)
     lifecycle.move(session, report, Status.ON_HOLD, by=STAFF, now=NOW, reason="parts")
     conversation.answer(session, report, "À gauche", now=NOW)
     assert report.status == "on_hold"

@@ -20,10 +20,10 @@ from core.models import OutboxEvent
 from geo.errors import OutsideJurisdictionError
 from geo.measures import Point
 from geo.models import Jurisdiction
-from reports import assignment, lifecycle
+from reports import assignment, changing, correction, lifecycle, remarks
 from reports.assignment import Assignment, UnknownPersonError, UnknownTeamError
+from reports.changing import Words, author_of
 from reports.history import Author
-from reports.lifecycle import Words, author_of
 from reports.models import HistoryEntry, Note, Service, ServiceRequest
 from reports.rules import DuplicateMoveError, FinishedError, MoveError, NoTeamError
 from reports.vocabulary import ActorKind, NoteKind, Status, Visibility
@@ -218,7 +218,7 @@ def test_the_scope_decides_who_finds_and_who_may_change(
 
     def outcome(actor: Actor, needed: Permission) -> str:
         try:
-            lifecycle.take(session, actor, report.id, needed)
+            changing.take(session, actor, report.id, needed)
         except NotFoundError:
             return "missing"
         except ForbiddenError:
@@ -242,7 +242,7 @@ def test_the_scope_decides_who_finds_and_who_may_change(
 
 def test_what_is_not_there_is_missing(session: Session, city: Jurisdiction) -> None:
     with pytest.raises(NotFoundError):
-        lifecycle.take(session, staff_of(city), UUID(int=1), Permission.WORK_REPORTS)
+        changing.take(session, staff_of(city), UUID(int=1), Permission.WORK_REPORTS)
 
 
 def test_a_machine_is_named_as_one() -> None:
@@ -358,7 +358,7 @@ def test_a_comment_keeps_internal_and_public_words_apart(
     session: Session, report: ServiceRequest
 ) -> None:
     words = Words(note="Voir avec le gaz", public_note="Travaux prévus lundi")
-    entry_id = lifecycle.comment(session, report, words, by=BY, now=NOW)
+    entry_id = remarks.comment(session, report, words, by=BY, now=NOW)
     notes = {note.kind: note for note in stored(session, Note, history_id=entry_id)}
     assert notes[NoteKind.INTERNAL].body == "Voir avec le gaz"
     assert notes[NoteKind.PUBLIC].body == "Travaux prévus lundi"
@@ -370,11 +370,11 @@ def test_a_comment_keeps_internal_and_public_words_apart(
 
 def test_an_empty_comment_is_refused(session: Session, report: ServiceRequest) -> None:
     with pytest.raises(InvalidError):
-        lifecycle.comment(session, report, Words(), by=BY, now=NOW)
+        remarks.comment(session, report, Words(), by=BY, now=NOW)
 
 
 def test_a_question_can_stop_the_clock(session: Session, report: ServiceRequest) -> None:
-    note_id = lifecycle.ask(session, report, "De quel côté ?", hold=True, by=BY, now=NOW)
+    note_id = remarks.ask(session, report, "De quel côté ?", hold=True, by=BY, now=NOW)
     assert (report.status, report.held_since) == ("on_hold", NOW)
     assert session.get_one(Note, note_id).kind == "question"
     assert events_of(session, report) == ["report.status_changed", "report.question_asked"]
@@ -386,18 +386,18 @@ def test_another_service_asks_triage_again_and_drops_answers_it_does_not_ask_for
     question = {"code": "danger", "datatype": "string", "required": False, "order": 1}
     other = new_service(session, city, code="lampe", attributes=[question])
     report.attributes = {"danger": "oui", "couleur": "rouge"}
-    entry_id = lifecycle.change_service(session, report, "lampe", by=BY, now=NOW)
+    entry_id = correction.change_service(session, report, "lampe", by=BY, now=NOW)
     assert (report.service_id, report.triaged_at) == (other.id, None)
     assert report.attributes == {"danger": "oui"}
     assert session.get_one(HistoryEntry, entry_id).data["dropped_attributes"] == ["couleur"]
     assert events_of(session, report) == ["report.service_changed"]
     with pytest.raises(ConflictError):
-        lifecycle.change_service(session, report, "lampe", by=BY, now=NOW)
+        correction.change_service(session, report, "lampe", by=BY, now=NOW)
 
 
 def test_another_place_asks_to_be_located_again(session: Session, report: ServiceRequest) -> None:
     there = Point(43.61, 3.88)
-    lifecycle.change_place(session, report, there, by=BY, now=NOW)
+    correction.change_place(session, report, there, by=BY, now=NOW)
     assert (report.lat, report.lon, report.place_source) == (43.61, 3.88, "staff")
     assert (report.located_at, report.triaged_at, report.address) == (None, None, None)
     assert events_of(session, report) == ["report.moved"]
@@ -405,15 +405,15 @@ def test_another_place_asks_to_be_located_again(session: Session, report: Servic
 
 def test_a_place_outside_the_city_is_refused(session: Session, report: ServiceRequest) -> None:
     with pytest.raises(OutsideJurisdictionError):
-        lifecycle.change_place(session, report, Point(48.85, 2.35), by=BY, now=NOW)
+        correction.change_place(session, report, Point(48.85, 2.35), by=BY, now=NOW)
 
 
 def test_hiding_a_report_is_remembered(session: Session, report: ServiceRequest) -> None:
-    entry_id = lifecycle.show(session, report, Visibility.HIDDEN, by=BY, now=NOW)
+    entry_id = correction.show(session, report, Visibility.HIDDEN, by=BY, now=NOW)
     assert report.visibility == "hidden"
     assert session.get_one(HistoryEntry, entry_id).data == {"from": "public", "to": "hidden"}
     with pytest.raises(ConflictError):
-        lifecycle.show(session, report, Visibility.HIDDEN, by=BY, now=NOW)
+        correction.show(session, report, Visibility.HIDDEN, by=BY, now=NOW)
 
 
 # -- the beat -------------------------------------------------------------------------------------
@@ -462,7 +462,7 @@ def test_of_two_agents_at_once_the_second_sees_what_the_first_did(committed_db: 
             try:
                 ready.wait(timeout=10)
                 with transaction() as session:
-                    locked = lifecycle.take(session, actor, report_id, Permission.WORK_REPORTS)
+                    locked = changing.take(session, actor, report_id, Permission.WORK_REPORTS)
                     lifecycle.move(
                         session,
                         locked,

@@ -21,7 +21,7 @@ from core.clock import utc_now
 from core.errors import UnavailableError
 from core.ids import new_id
 from core.tokens import Purpose, token_for
-from reports import conversation, joining, lifecycle, media
+from reports import changing, conversation, joining, lifecycle, media, remarks
 from reports.conversation import REPORTER
 from reports.history import Author
 from reports.models import Follower, HistoryEntry, Note, Photo, ServiceRequest
@@ -198,7 +198,7 @@ def test_the_reporter_sees_where_it_stands_in_words(client: FlaskClient, session
         Status.RESOLVED,
         by=STAFF,
         now=utc_now(),
-        words=lifecycle.Words(note="PV 12 interne", public_note="Rebouché ce matin."),
+        words=changing.Words(note="PV 12 interne", public_note="Rebouché ce matin."),
     )
 
     response = client.get(track(report))
@@ -291,7 +291,7 @@ def test_a_refusal_is_said_on_the_page_and_keeps_the_words(
 def test_the_reporter_answers_the_team_s_question(client: FlaskClient, session: Session) -> None:
     report = a_report(session)
     assert "L’équipe vous demande" not in text_of(client.get(track(report)))
-    lifecycle.ask(session, report, "Quel côté ?", hold=True, by=STAFF, now=utc_now())
+    remarks.ask(session, report, "Quel côté ?", hold=True, by=STAFF, now=utc_now())
 
     assert "Quel côté ?" in text_of(client.get(track(report)))
     response = client.post(
@@ -349,7 +349,7 @@ def test_the_page_of_a_duplicate_tells_the_story_of_its_parent(
         Status.RESOLVED,
         by=STAFF,
         now=utc_now(),
-        words=lifecycle.Words(public_note="Rebouché."),
+        words=changing.Words(public_note="Rebouché."),
     )
 
     page = text_of(client.get(track(child)))
@@ -369,7 +369,7 @@ def test_the_story_of_a_duplicate_is_in_order_and_its_own(
     joining.join(session, other, parent, by=STAFF, now=utc_now())
     new_follower(session, parent, is_reporter=True)
     conversation.withdraw(session, parent, None, now=utc_now())
-    words = lifecycle.Words(public_note="Nous passons demain.")
+    words = changing.Words(public_note="Nous passons demain.")
     lifecycle.move(session, parent, Status.IN_PROGRESS, by=STAFF, now=utc_now(), words=words)
     conversation.add(session, child, "Le trou a grandi.", photos=0, now=utc_now())
 
@@ -474,7 +474,7 @@ def test_the_public_page_shows_no_more_than_the_public_may_see(
     report = a_report(session, Status.ASSIGNED)
     new_follower(session, report, is_reporter=True, name="Camille Durand", email="c@d.example")
     client.post(track(report, "addition"), data={"text": "Sonnez chez Durand."})
-    lifecycle.ask(session, report, "Votre étage ?", hold=False, by=STAFF, now=utc_now())
+    remarks.ask(session, report, "Votre étage ?", hold=False, by=STAFF, now=utc_now())
     place = session.get_one(type(report), report.id)
     code = _code(session, place)
 
