@@ -22,6 +22,7 @@ from werkzeug.routing import Rule
 
 from accounts import actors, keys
 from accounts.actors import ANONYMOUS, Actor
+from accounts.errors import SecondFactorNeededError, SessionNeededError
 from accounts.rules import PERMISSIONS, Permission
 from core.clock import utc_now
 from core.db import db, transaction
@@ -45,6 +46,7 @@ class Gate(enum.Enum):
     EVERYONE = "everyone"
     TOKEN = "token"  # the holder of the link that a message carried, checked by the service
     SIGNED_IN = "signed_in"
+    SESSION = "session"  # signed in as a person; a key, which a program holds, does not do
     PERMISSION = "permission"
     DEVICE = "device"  # a sensing device with its key, checked by the service
 
@@ -59,7 +61,7 @@ class Access:
     @property
     def needs_sign_in(self) -> bool:
         """Whether a call without a valid token or key is refused."""
-        return self.gate in (Gate.SIGNED_IN, Gate.PERMISSION)
+        return self.gate in (Gate.SIGNED_IN, Gate.SESSION, Gate.PERMISSION)
 
     @property
     def in_words(self) -> str:
@@ -74,12 +76,14 @@ _IN_WORDS = {
     Gate.EVERYONE: "Everyone.",
     Gate.TOKEN: "The holder of the token that a message or an answer carried.",
     Gate.SIGNED_IN: "Everyone who is signed in.",
+    Gate.SESSION: "Everyone who is signed in with a session; a key does not do.",
     Gate.DEVICE: "A sensing device with its key.",
 }
 
 EVERYONE = Access(Gate.EVERYONE)
 TOKEN = Access(Gate.TOKEN)
 SIGNED_IN = Access(Gate.SIGNED_IN)
+SESSION = Access(Gate.SESSION)
 DEVICE = Access(Gate.DEVICE)
 
 
@@ -223,7 +227,7 @@ class AccessInDocument(apispec.BasePlugin):
                 operation["security"] = [{SECURITY_SCHEME: []}]
                 responses = operation.setdefault("responses", {})
                 responses.setdefault("401", HTTPStatus.UNAUTHORIZED.name)
-                if access.permission is not None:
+                if access.gate in (Gate.SESSION, Gate.PERMISSION):
                     responses.setdefault("403", HTTPStatus.FORBIDDEN.name)
             else:
                 # Signing is possible, and shows staff more; `{}` says that it is not needed.
@@ -243,8 +247,10 @@ def _check(access: Access) -> None:
     actor = current_actor()
     if not actor.is_signed_in:
         raise NotSignedInError
+    if access.gate is Gate.SESSION and actor.session_id is None:
+        raise SessionNeededError
     if access.permission is not None and not actor.holds(access.permission):
-        raise ForbiddenError
+        raise SecondFactorNeededError if actor.is_second_factor_needed else ForbiddenError
 
 
 def _record_key(response: Response) -> Response:

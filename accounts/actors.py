@@ -10,9 +10,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from accounts.models import ApiKey, Person, RoleGrant, SignInSession
+from accounts.models import ApiKey, Person, RoleGrant, SignInSession, SignInWay
 from accounts.rules import PERMISSIONS, Permission, Role
 from accounts.secrets import KEY_PREFIX, SESSION_PREFIX, digest
+from geo.models import Jurisdiction
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,20 @@ class Actor:
     email: str | None = None
     name: str | None = None
     locale: str | None = None
+    #: What this person holds now, without what a missing second factor withholds.
     grants: tuple[Grant, ...] = ()
     #: When the key was last known to be used; None for a session and for a key's first use.
     key_used_at: datetime | None = None
+    #: The permissions that a key is limited to; None: all that its person may do.
+    scopes: frozenset[Permission] | None = None
+    #: The session's token travels in a cookie, and is worth nothing in a header.
+    is_browser: bool = False
+    #: A one-time password or recovery code was shown in this session.
+    has_second_factor: bool = False
+    #: Roles are withheld because their jurisdiction demands a second factor of its staff.
+    is_second_factor_needed: bool = False
+    #: When the session was last known to be used.
+    session_seen_at: datetime | None = None
 
     @property
     def is_signed_in(self) -> bool:
@@ -69,11 +81,11 @@ class Actor:
 
     def holds(self, needed: Permission) -> bool:
         """Whether the permission holds anywhere."""
-        return any(needed in PERMISSIONS[grant.role] for grant in self.grants)
+        return any(self._gives(grant, needed) for grant in self.grants)
 
     def scope(self, needed: Permission) -> Scope:
         """Where the permission holds."""
-        fitting = [grant for grant in self.grants if needed in PERMISSIONS[grant.role]]
+        fitting = [grant for grant in self.grants if self._gives(grant, needed)]
         return Scope(
             frozenset(grant.jurisdiction_id for grant in fitting if grant.team_id is None),
             frozenset(grant.team_id for grant in fitting if grant.team_id is not None),
@@ -82,6 +94,9 @@ class Actor:
     def may(self, needed: Permission, jurisdiction_id: int, team_id: int | None) -> bool:
         """Whether the permission holds for the work of that team in that jurisdiction."""
         return self.scope(needed).covers(jurisdiction_id, team_id)
+
+    def _gives(self, grant: Grant, needed: Permission) -> bool:
+        return needed in PERMISSIONS[grant.role] and (self.scopes is None or needed in self.scopes)
 
 
 #: Somebody who did not say who they are.
@@ -103,6 +118,21 @@ def find(session: Session, token: str, *, now: datetime) -> Actor | None:
     if not rows:
         return None
     first = rows[0]
+    is_vouched_for = (
+        first.api_key_id is not None
+        or first.has_second_factor
+        # The city's own provider asks for whatever the city wants asked.
+        or first.way == SignInWay.OIDC
+    )
+    grants, withheld = [], False
+    for row in rows:
+        if row.role is None:
+            continue
+        role = Role(row.role)
+        if row.demands_second_factor and PERMISSIONS[role] and not is_vouched_for:
+            withheld = True
+            continue
+        grants.append(Grant(role, row.jurisdiction_id, row.team_id))
     return Actor(
         person_id=first.id,
         session_id=first.session_id,
@@ -110,17 +140,33 @@ def find(session: Session, token: str, *, now: datetime) -> Actor | None:
         email=first.email,
         name=first.name,
         locale=first.locale,
-        grants=tuple(
-            Grant(Role(row.role), row.jurisdiction_id, row.team_id)
-            for row in rows
-            if row.role is not None
-        ),
+        grants=tuple(grants),
         key_used_at=first.key_used_at,
+        scopes=_permissions(first.scopes),
+        is_browser=bool(first.is_browser),
+        has_second_factor=bool(first.has_second_factor),
+        is_second_factor_needed=withheld,
+        session_seen_at=first.session_seen_at,
     )
 
 
+def _permissions(names: list[str] | None) -> frozenset[Permission] | None:
+    """A permission that a later version no longer knows is none."""
+    if names is None:
+        return None
+    known = {str(permission) for permission in Permission}
+    return frozenset(Permission(name) for name in names if name in known)
+
+
 _PERSON = (Person.id, Person.email, Person.name, Person.locale)
-_GRANT = (RoleGrant.role, RoleGrant.jurisdiction_id, RoleGrant.team_id)
+_GRANT = (
+    RoleGrant.role,
+    RoleGrant.jurisdiction_id,
+    RoleGrant.team_id,
+    (Jurisdiction.policy["sign_in"]["second_factor"].astext == "staff").label(
+        "demands_second_factor"
+    ),
+)
 
 
 def _by_session(hashed: bytes, now: datetime) -> sa.Select[*tuple[Any, ...]]:
@@ -131,11 +177,17 @@ def _by_session(hashed: bytes, now: datetime) -> sa.Select[*tuple[Any, ...]]:
             SignInSession.id.label("session_id"),
             sa.null().label("api_key_id"),
             sa.null().label("key_used_at"),
+            sa.null().label("scopes"),
+            SignInSession.way,
+            SignInSession.is_browser,
+            SignInSession.has_second_factor,
+            SignInSession.last_seen_at.label("session_seen_at"),
             *_GRANT,
         )
         .select_from(SignInSession)
         .join(Person, Person.id == SignInSession.person_id)
         .outerjoin(RoleGrant, RoleGrant.person_id == Person.id)
+        .outerjoin(Jurisdiction, Jurisdiction.id == RoleGrant.jurisdiction_id)
         .where(
             SignInSession.token_hash == hashed,
             SignInSession.revoked_at.is_(None),
@@ -154,11 +206,17 @@ def _by_key(hashed: bytes, now: datetime) -> sa.Select[*tuple[Any, ...]]:
             sa.null().label("session_id"),
             ApiKey.id.label("api_key_id"),
             ApiKey.last_used_at.label("key_used_at"),
+            ApiKey.scopes,
+            sa.null().label("way"),
+            sa.null().label("is_browser"),
+            sa.null().label("has_second_factor"),
+            sa.null().label("session_seen_at"),
             *_GRANT,
         )
         .select_from(ApiKey)
         .join(Person, Person.id == ApiKey.person_id)
         .outerjoin(RoleGrant, RoleGrant.person_id == Person.id)
+        .outerjoin(Jurisdiction, Jurisdiction.id == RoleGrant.jurisdiction_id)
         .where(
             ApiKey.key_hash == hashed,
             ApiKey.revoked_at.is_(None),

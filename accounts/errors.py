@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import ConflictError, InvalidError, NotSignedInError
+from core.errors import ConflictError, ForbiddenError, InvalidError, NotSignedInError
 
 
 class SignInFailedError(NotSignedInError):
@@ -24,6 +24,20 @@ class SecondFactorOffError(InvalidError):
 
     code = "second_factor_off"
     title = "No second factor is set up; leave `otp` out"
+
+
+class SecondFactorNeededError(ForbiddenError):
+    """The city demands a second factor of its staff, and this session was opened without one."""
+
+    code = "second_factor_needed"
+    title = "This needs a session that was opened with a second factor"
+
+
+class SessionNeededError(ForbiddenError):
+    """A key may act for its person, and may not change how that person signs in."""
+
+    code = "session_needed"
+    title = "This needs a session; a key does not do"
 
 
 class NotASessionError(ConflictError):
@@ -66,3 +80,10 @@ class NoSuchTeamError(InvalidError):
 
     code = "no_such_team"
     title = "There is no team of that code"
+
+
+class CsrfFailedError(ForbiddenError):
+    """A browser's session sent it, and nothing shows that its owner meant to."""
+
+    code = "csrf_failed"
+    title = "This was not sent from a page of this site, or the page is out of date"

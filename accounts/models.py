@@ -321,17 +321,12 @@ class AuditEntry(Base):
 
     __tablename__ = "audit_entries"
     __table_args__ = (
-        sa.Index("ix_audit_entries_order", "transaction_id", "id"),
+        sa.Index("ix_audit_entries_seal", "seal_id", "id"),
         sa.Index("ix_audit_entries_subject", "subject_kind", "subject_id"),
         sa.Index("ix_audit_entries_actor", "actor_id", "id"),
     )
 
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
-    transaction_id: Mapped[int] = mapped_column(
-        sa.BigInteger,
-        server_default=sa.text("pg_current_xact_id()::text::bigint"),
-        comment="Order of sealing: a transaction that is over gets no further entries",
-    )
     at: Mapped[datetime]
     actor_kind: Mapped[str]
     actor_id: Mapped[UUID | None]
@@ -343,19 +338,24 @@ class AuditEntry(Base):
     data: Mapped[dict[str, Any]] = mapped_column(
         server_default=sa.text("'{}'::jsonb"), comment="Ids, codes and counts; never words"
     )
+    seal_id: Mapped[int | None] = mapped_column(
+        sa.BigInteger, sa.ForeignKey("audit_seals.id"), comment="null: waits for the next seal"
+    )
 
 
 class AuditSeal(Base):
-    """A link of the hash chain over the audit log: everything up to an entry, and the seal before.
+    """A link of the hash chain over the audit log: its entries, and the seal before.
 
-    Written by the beat, so that two who read at the same instant never wait for one another.
+    Written by the beat, so that two who read at the same instant never wait for one another. See
+    `accounts.audit_chain`.
     """
 
     __tablename__ = "audit_seals"
 
     id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
-    last_transaction_id: Mapped[int] = mapped_column(sa.BigInteger)
-    last_entry_id: Mapped[int] = mapped_column(sa.BigInteger)
     entries: Mapped[int]
     hash: Mapped[bytes] = mapped_column(comment="HMAC-SHA-256 over the seal before and its entries")
     sealed_at: Mapped[datetime]
+    key_mark: Mapped[bytes] = mapped_column(
+        comment="Which SECRET_KEY it was made with: a digest that tells nothing of the key"
+    )

@@ -17,16 +17,19 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from accounts import passwords
-from accounts.models import Person, RoleGrant, SignInSession
-from accounts.rules import Role, normal_email, session_lifetime
+from accounts import audit, passwords
+from accounts.actors import Actor
+from accounts.models import Person, RoleGrant, SignInSession, SignInWay
+from accounts.rules import PERMISSIONS, Role, normal_email, session_lifetime
 from accounts.secrets import SESSION_PREFIX, digest, new_token
+from core.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A fresh session; the token is known here and never again."""
 
+    id: UUID
     token: str
     expires_at: datetime
 
@@ -47,22 +50,59 @@ def check_password(session: Session, email: str, password: str) -> Person | None
     return person
 
 
-def open_session(session: Session, person_id: UUID, *, now: datetime) -> Opened:
-    """A session for somebody who proved who they are."""
-    roles = session.scalars(sa.select(RoleGrant.role).where(RoleGrant.person_id == person_id))
+def open_session(
+    session: Session,
+    person_id: UUID,
+    *,
+    way: SignInWay,
+    has_second_factor: bool,
+    is_browser: bool = False,
+    agent: str | None = None,
+    now: datetime,
+) -> Opened:
+    """A session for somebody who proved who they are.
+
+    Args:
+        has_second_factor: whether a one-time password or recovery code was shown as well.
+        is_browser: whether the token will travel in a cookie, and is worth nothing elsewhere.
+        agent: the kind of device (`accounts.browsers.kind_of`), for the person's own list.
+    """
+    roles = [
+        Role(role)
+        for role in session.scalars(
+            sa.select(RoleGrant.role).where(RoleGrant.person_id == person_id)
+        )
+    ]
     opened = Opened(
+        id=new_id(),
         token=new_token(SESSION_PREFIX),
-        expires_at=now + session_lifetime(Role(role) for role in roles),
+        expires_at=now + session_lifetime(roles),
     )
     session.add(
         SignInSession(
+            id=opened.id,
             person_id=person_id,
             token_hash=digest(opened.token),
             created_at=now,
             expires_at=opened.expires_at,
+            way=way.value,
+            has_second_factor=has_second_factor,
+            is_browser=is_browser,
+            agent=agent,
+            last_seen_at=now,
         )
     )
     session.flush()
+    if any(PERMISSIONS[role] for role in roles):
+        # When citizens come and go is nobody's business.
+        audit.record(
+            session,
+            Actor(person_id=person_id, session_id=opened.id),
+            audit.Action.SIGNED_IN,
+            audit.Subject("session", opened.id),
+            now=now,
+            data={"way": way.value, "second_factor": has_second_factor},
+        )
     return opened
 
 

@@ -9,7 +9,7 @@ from flask import Response, current_app, request
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
-from accounts import challenges, people, signing_in
+from accounts import browsers, challenges, people, signing_in
 from accounts.access import EVERYONE, SIGNED_IN, allow, current_actor
 from accounts.errors import (
     NotASessionError,
@@ -17,7 +17,7 @@ from accounts.errors import (
     SecondFactorOffError,
     SignInFailedError,
 )
-from accounts.models import Person
+from accounts.models import Person, SignInWay
 from accounts.rules import CHALLENGE_LIFETIME, PERMISSIONS
 from accounts.schemas import LinkIn, LinkOut, MeOut, SessionOut, SignInIn
 from core.clock import utc_now
@@ -55,7 +55,14 @@ def sign_in(sent: dict[str, Any]) -> signing_in.Opened:
     with transaction() as session:
         person = _prove(session, sent, now)
         if person is not None:
-            return signing_in.open_session(session, person.id, now=now)
+            return signing_in.open_session(
+                session,
+                person.id,
+                way=_way(sent),
+                has_second_factor=False,
+                agent=browsers.kind_of(request.user_agent.string),
+                now=now,
+            )
     # Only now: a wrong code counts, and an error inside the transaction would undo the count.
     raise SignInFailedError if "password" in sent else ProofFailedError
 
@@ -130,6 +137,12 @@ def _prove(session: Session, sent: dict[str, Any], now: datetime) -> Person | No
     if "code" in sent:
         return challenges.answer_code(session, secret, sent["email"], sent["code"], now=now)
     return signing_in.check_password(session, sent["email"], sent["password"])
+
+
+def _way(sent: dict[str, Any]) -> SignInWay:
+    if "token" in sent:
+        return SignInWay.LINK
+    return SignInWay.CODE if "code" in sent else SignInWay.PASSWORD
 
 
 def _jurisdiction(session: Session, code: str | None) -> int | None:

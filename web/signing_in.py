@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import current_app
+from flask import current_app, request
 from flask.typing import ResponseReturnValue
 
-from accounts import challenges, signing_in
+from accounts import browsers, challenges, signing_in
 from accounts.access import TOKEN, allow
+from accounts.models import SignInWay
 from core.clock import utc_now
 from core.db import transaction
 from core.limits import Allowance, limited
@@ -33,7 +34,14 @@ def signed_in(challenge_id: UUID, token: str) -> ResponseReturnValue:
         secret = current_app.config["SECRET_KEY"]
         person = challenges.answer_link(session, secret, challenge_id, token, now=now)
         if person is not None:
-            opened = signing_in.open_session(session, person.id, now=now)
+            opened = signing_in.open_session(
+                session,
+                person.id,
+                way=SignInWay.LINK,
+                has_second_factor=False,
+                agent=browsers.kind_of(request.user_agent.string),
+                now=now,
+            )
     # Raised after the commit: a wrong answer must count.
     if opened is None:
         raise GoneError

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from accounts import passwords, people, signing_in
-from accounts.models import Person, SignInSession
+from accounts.models import Person, SignInSession, SignInWay
 from accounts.rules import Role
 from accounts.secrets import digest
 from core.clock import utc_now
@@ -184,7 +184,9 @@ def test_a_form_may_leave_the_one_time_password_empty(
 
 def test_signing_out_ends_this_session_and_no_other(client: FlaskClient, session: Session) -> None:
     one = new_citizen(session)
-    other = signing_in.open_session(session, one.id, now=utc_now())
+    other = signing_in.open_session(
+        session, one.id, way=SignInWay.PASSWORD, has_second_factor=False, now=utc_now()
+    )
     assert client.delete("/api/v1/sessions/current", headers=one.headers).status_code == 204
     refused = client.get("/api/v1/me", headers=one.headers)
     assert refused.status_code == 401
@@ -197,7 +199,9 @@ def test_a_session_ends_on_the_second_and_use_does_not_prolong_it(session: Sessi
     from accounts import actors
 
     person = new_person(session)
-    opened = signing_in.open_session(session, person.id, now=NOW)
+    opened = signing_in.open_session(
+        session, person.id, way=SignInWay.PASSWORD, has_second_factor=False, now=NOW
+    )
     assert opened.expires_at == NOW + timedelta(days=14)
     almost = NOW + timedelta(days=14) - timedelta(seconds=1)
     assert actors.find(session, opened.token, now=almost) is not None
@@ -206,13 +210,17 @@ def test_a_session_ends_on_the_second_and_use_does_not_prolong_it(session: Sessi
 
 def test_a_member_of_staff_signs_in_for_a_day(session: Session) -> None:
     staff = new_staff(session, new_jurisdiction(session))
-    opened = signing_in.open_session(session, staff.id, now=NOW)
+    opened = signing_in.open_session(
+        session, staff.id, way=SignInWay.PASSWORD, has_second_factor=False, now=NOW
+    )
     assert opened.expires_at == NOW + timedelta(hours=12)
 
 
 def test_a_citizen_who_becomes_staff_keeps_no_long_session(session: Session) -> None:
     person = new_person(session)
-    signing_in.open_session(session, person.id, now=NOW)
+    signing_in.open_session(
+        session, person.id, way=SignInWay.PASSWORD, has_second_factor=False, now=NOW
+    )
     people.create_person(
         session,
         person.email or "",
