@@ -32,26 +32,23 @@ from reports.conversation import REPORTER, Wish
 from reports.listing import Filters
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest
-from reports.queries import Found, Reader
-from reports.schemas import (
+from reports.public_schemas import (
     AdditionIn,
     AnswerIn,
     AnyReportOut,
     ConfirmIn,
     FollowerIn,
     FollowingOut,
-    HistoryOut,
     LeaveQuery,
     OwnReportOut,
-    ReportListOut,
-    ReportOut,
-    ReportsQuery,
     SimilarListOut,
     SimilarQuery,
-    StaffReportOut,
     TokenPageQuery,
     TokenQuery,
 )
+from reports.queries import Found, Reader
+from reports.schemas import HistoryOut, ReportOut, ReportsQuery
+from reports.staff_schemas import ReportListOut, StaffReportOut
 from reports.viewing import (
     KEY_PARAMETER,
     TRACKING_PARAMETER,

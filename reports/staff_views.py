@@ -40,11 +40,11 @@ from reports.listing import Filters, Sort
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest
 from reports.queries import NEEDS_PLACE, UNROUTED
-from reports.schemas import (
+from reports.schemas import LocaleQuery
+from reports.staff_schemas import (
     AssignmentIn,
     CommentIn,
     DuplicateOfIn,
-    LocaleQuery,
     PlaceIn,
     QuestionIn,
     QueueListOut,

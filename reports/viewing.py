@@ -20,8 +20,8 @@ from reports import conversation, media, queries, showing
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest
 from reports.queries import Found
-from reports.schemas import StaffReportOut
 from reports.showing import Look
+from reports.staff_schemas import StaffReportOut
 from reports.vocabulary import NoteKind
 
 TRACKING_HEADER = "X-Tracking-Token"

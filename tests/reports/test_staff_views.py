@@ -23,7 +23,8 @@ from core.db import transaction
 from core.models import KeptAnswer, OutboxEvent
 from geo.models import Jurisdiction
 from reports.models import HistoryEntry, Note, Photo, Service, ServiceRequest
-from reports.schemas import ReportOut, StaffListedOut
+from reports.schemas import ReportOut
+from reports.staff_schemas import StaffListedOut
 from reports.vocabulary import Status, Visibility
 from tests.factories import (
     SignedIn,
