@@ -22,15 +22,13 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
-from geopy.exc import GeopyError
-from geopy.geocoders import BANFrance, Nominatim, Photon
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from core.text import clean, fold
+from core.text import fold
 from geo import gazetteer
 from geo.gazetteer import AddressMatch, Precision
-from geo.measures import Box, Point, distance_m
+from geo.measures import Box, Point
 from geo.models import GeocodeCache
 
 #: The gazetteer's answer is taken from this confidence on; below it the network is asked.
@@ -43,14 +41,6 @@ NOT_FOUND_IS_KEPT = timedelta(days=7)
 #: All questions of one call of `ask` together take no longer than this and one timeout more, so a
 #: slow geocoder costs a batch seconds, not minutes.
 PATIENCE_S = 10.0
-
-#: The public Nominatim asks for at most one question a second
-#: (operations.osmfoundation.org/policies/nominatim).
-_PUBLIC_NOMINATIM = "nominatim.openstreetmap.org"
-_PUBLIC_NOMINATIM_PAUSE_S = 1.0
-
-#: An answer to a position farther away than this names another street.
-_REVERSE_MAX_M = 150.0
 
 _USER_AGENT = "riverain"
 
@@ -328,222 +318,15 @@ def geocoder_of(
     """
     if kind == "none":
         return None
-    if kind not in _KINDS:
-        raise ValueError(f"GEOCODER is {kind!r}; it can be none, {', '.join(_KINDS)}")
+    # Their HTTP clients take twelve megabytes, which most installations need not spend.
+    from geo.network_geocoders import KINDS
+
+    if kind not in KINDS:
+        raise ValueError(f"GEOCODER is {kind!r}; it can be none, {', '.join(KINDS)}")
     options: dict[str, Any] = {"timeout": timeout_s, "user_agent": user_agent}
     if url is not None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError(f"GEOCODER_URL is {url!r}; it must begin with http:// or https://")
         options |= {"scheme": parts.scheme, "domain": parts.netloc + parts.path.rstrip("/")}
-    return _KINDS[kind](options)
-
-
-class _NominatimGeocoder:
-    """Nominatim: OpenStreetMap, the whole world."""
-
-    name = "nominatim"
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self._client = Nominatim(**options)
-        is_public = options.get("domain", _PUBLIC_NOMINATIM) == _PUBLIC_NOMINATIM
-        self.pause_s = _PUBLIC_NOMINATIM_PAUSE_S if is_public else 0.0
-
-    def forward(self, question: AddressQuestion) -> Answer:
-        box = question.box
-        # A box across the antimeridian has no form that Nominatim takes; its places are checked.
-        view = {} if box.crosses_antimeridian else {"viewbox": _corners(box), "bounded": True}
-        return _forward(
-            question,
-            lambda: self._client.geocode(
-                question.text,
-                addressdetails=True,
-                language=question.language,
-                country_codes=question.country.lower(),
-                **view,
-            ),
-            self._place,
-        )
-
-    def reverse(self, question: PositionQuestion) -> Answer:
-        return _reverse(
-            question,
-            lambda: self._client.reverse(
-                (question.point.lat, question.point.lon),
-                zoom=18,
-                language=question.language,
-            ),
-            self._place,
-        )
-
-    def _place(self, location: Any) -> Place:
-        details = location.raw.get("address", {})
-        number = _text(details, "house_number")
-        street = _text(details, "road", "pedestrian", "footway", "square", "path")
-        return Place(
-            point=Point(location.latitude, location.longitude),
-            label=_label(number, street, location.address),
-            source=self.name,
-            accuracy_m=10.0 if number else 100.0,
-            confidence=0.9 if number else 0.6,
-            street=street,
-            house_number=number,
-            postcode=_text(details, "postcode"),
-            locality=_text(details, "city", "town", "village", "municipality"),
-        )
-
-
-#: What the Base Adresse Nationale calls a match, and how far off it may be.
-_BAN_ACCURACY_M = {"housenumber": 10.0, "street": 100.0, "locality": 500.0}
-
-
-class _BanGeocoder:
-    """The Base Adresse Nationale: every address of France."""
-
-    name = "ban"
-    pause_s = 0.0
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self._client = BANFrance(**options)
-
-    def forward(self, question: AddressQuestion) -> Answer:
-        # It takes no box, and five towns may have the street: the first inside is meant.
-        return _forward(
-            question,
-            lambda: self._client.geocode(question.text, limit=5, exactly_one=False),
-            self._place,
-        )
-
-    def reverse(self, question: PositionQuestion) -> Answer:
-        return _reverse(
-            question,
-            lambda: self._client.reverse((question.point.lat, question.point.lon)),
-            self._place,
-        )
-
-    def _place(self, location: Any) -> Place:
-        details = location.raw["properties"]
-        number = _text(details, "housenumber")
-        street = _text(details, "street") or (None if number else _text(details, "name"))
-        return Place(
-            point=Point(location.latitude, location.longitude),
-            label=_label(number, street, location.address),
-            source=self.name,
-            accuracy_m=_BAN_ACCURACY_M.get(details.get("type", ""), 1000.0),
-            confidence=min(1.0, max(0.0, float(details.get("score", 0.5)))),
-            street=street,
-            house_number=number,
-            postcode=_text(details, "postcode"),
-            locality=_text(details, "city"),
-        )
-
-
-class _PhotonGeocoder:
-    """Photon: OpenStreetMap, made for incomplete addresses."""
-
-    name = "photon"
-    pause_s = 0.0
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self._client = Photon(**options)
-
-    def forward(self, question: AddressQuestion) -> Answer:
-        box = question.box
-        view = {} if box.crosses_antimeridian else {"bbox": _corners(box)}
-        return _forward(
-            question,
-            lambda: self._client.geocode(
-                question.text, limit=5, exactly_one=False, language=question.language, **view
-            ),
-            self._place,
-        )
-
-    def reverse(self, question: PositionQuestion) -> Answer:
-        return _reverse(
-            question,
-            lambda: self._client.reverse(
-                (question.point.lat, question.point.lon), language=question.language
-            ),
-            self._place,
-        )
-
-    def _place(self, location: Any) -> Place:
-        details = location.raw["properties"]
-        number = _text(details, "housenumber")
-        street = _text(details, "street") or (None if number else _text(details, "name"))
-        return Place(
-            point=Point(location.latitude, location.longitude),
-            label=_label(number, street, location.address),
-            source=self.name,
-            accuracy_m=10.0 if number else 100.0,
-            confidence=0.9 if number else 0.6,
-            street=street,
-            house_number=number,
-            postcode=_text(details, "postcode"),
-            locality=_text(details, "city"),
-        )
-
-
-_KINDS: dict[str, Callable[[Mapping[str, Any]], Geocoder]] = {
-    "nominatim": _NominatimGeocoder,
-    "ban": _BanGeocoder,
-    "photon": _PhotonGeocoder,
-}
-
-#: What a foreign server can do to us: fail, or answer in a form that its own client cannot read.
-_THEIR_FAULTS = (GeopyError, AttributeError, IndexError, KeyError, TypeError, ValueError)
-
-
-def _forward(
-    question: AddressQuestion, call: Callable[[], Any], place_of: Callable[[Any], Place]
-) -> Answer:
-    answer, places = _called(call, place_of)
-    for place in places:
-        if question.box.contains(place.point):
-            return Answer(Outcome.FOUND, place)
-    return answer
-
-
-def _reverse(
-    question: PositionQuestion, call: Callable[[], Any], place_of: Callable[[Any], Place]
-) -> Answer:
-    answer, places = _called(call, place_of)
-    for place in places:
-        if distance_m(question.point, place.point) <= _REVERSE_MAX_M:
-            return Answer(Outcome.FOUND, place)
-    return answer
-
-
-def _called(
-    call: Callable[[], Any], place_of: Callable[[Any], Place]
-) -> tuple[Answer, Sequence[Place]]:
-    """The places of one call, and the answer if none of them will do."""
-    try:
-        located = call()
-        if located is None:
-            return NOT_FOUND, ()
-        several = located if isinstance(located, list) else [located]
-        return NOT_FOUND, [place_of(location) for location in several]
-    except _THEIR_FAULTS:
-        return UNAVAILABLE, ()
-
-
-def _corners(box: Box) -> list[tuple[float, float]]:
-    """Two opposite corners as geopy takes them: latitude first."""
-    return [(box.south, box.west), (box.north, box.east)]
-
-
-def _text(details: Mapping[str, Any], *names: str) -> str | None:
-    """The first of the named details that says something."""
-    for name in names:
-        value = details.get(name)
-        if value:
-            return clean(str(value))[:200]
-    return None
-
-
-def _label(number: str | None, street: str | None, whole: Any) -> str:
-    """`31 Rue Émile Zola` where that is known, else what the geocoder wrote."""
-    if street is None:
-        return clean(str(whole or ""))[:300]
-    return f"{number} {street}" if number else street
+    return KINDS[kind](options)
