@@ -24,7 +24,8 @@ import hashlib
 import hmac
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -174,12 +175,13 @@ def verify(
     head: str | None = None
     fault: str | None = None
     try:
-        for seal, entries in _links(session):
-            sealed += _check(seal, entries, seals + 1, head, keys)
-            seals += 1
-            head = bytes(seal.hash).hex()
-            missing.discard(head)
-            checked(1)
+        with closing(_links(session)) as links:
+            for seal, entries in links:
+                sealed += _check(seal, entries, seals + 1, head, keys)
+                seals += 1
+                head = bytes(seal.hash).hex()
+                missing.discard(head)
+                checked(1)
         if missing:
             raise _BrokenError(
                 f"The chain does not contain the head {min(missing)} that was noted earlier: "
@@ -193,7 +195,7 @@ def verify(
     return Verdict(seals, sealed, unsealed or 0, head, fault)
 
 
-def _links(session: Session) -> Iterator[tuple[Any, Iterator[Any]]]:
+def _links(session: Session) -> Generator[tuple[Any, Iterator[Any]], None, None]:
     """Every seal with its entries, both streamed from the server in the order of the chain."""
     streaming: Mapping[str, Any] = {"stream_results": True, "yield_per": _AT_A_TIME}
     seals = session.execute(
@@ -212,18 +214,19 @@ def _links(session: Session) -> Iterator[tuple[Any, Iterator[Any]]]:
         .order_by(AuditEntry.seal_id, AuditEntry.id),
         execution_options=streaming,
     )
-    groups = itertools.groupby(rows, key=lambda row: row.seal_id)
-    group = next(groups, None)
-    for seal in seals:
-        if group is not None and group[0] < seal.id:
+    with seals, rows:
+        groups = itertools.groupby(rows, key=lambda row: row.seal_id)
+        group = next(groups, None)
+        for seal in seals:
+            if group is not None and group[0] < seal.id:
+                break
+            if group is not None and group[0] == seal.id:
+                yield seal, group[1]
+                group = next(groups, None)
+            else:
+                yield seal, iter(())
+        if group is not None:
             raise _BrokenError(f"Seal {group[0]} is missing, and its entries are there.")
-        if group is not None and group[0] == seal.id:
-            yield seal, group[1]
-            group = next(groups, None)
-        else:
-            yield seal, iter(())
-    if group is not None:
-        raise _BrokenError(f"Seal {group[0]} is missing, and its entries are there.")
 
 
 def _check(
