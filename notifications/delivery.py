@@ -2,7 +2,7 @@
 
     with transaction() as session:
         claimed = claim(session, now=now, ids=ids)          # these are ours until the lease ends
-        gathered = gather(session, claimed, links)          # notifications.rendering
+        gathered = gather(session, claimed, links)          # notifications.gathering
     outcomes = send_all(claimed, gathered, carriers, now=now)
     with transaction() as session:
         record(session, outcomes, now=now)
@@ -30,11 +30,12 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from core.outbox import Happening, emit_many
+from notifications import rendering
 from notifications.announcing import BATCH
 from notifications.events import DELIVERY_QUEUED
+from notifications.gathering import Gathered
 from notifications.messages import Carriers, Claimed, Message, NotSent, Result, Sent
 from notifications.models import Delivery, PushSubscription, WebhookEndpoint
-from notifications.rendering import Gathered
 from notifications.rules import ENDPOINT_PATIENCE, MAX_ATTEMPTS, after_failure
 from notifications.vocabulary import Channel, DeliveryState, Fault, RecipientKind
 
@@ -230,7 +231,7 @@ def _send(one: Claimed, gathered: Gathered, carriers: Carriers, now: datetime) -
     if carrier is None:
         return NotSent(Fault.OUR_BUG, f"{one.channel} is not set up")
     try:
-        message = gathered.message(one, now=now, with_html=carrier.reads_html)
+        message = rendering.message(gathered, one, now=now, with_html=carrier.reads_html)
     except (jinja2.TemplateError, LookupError, ValueError, TypeError) as error:
         # The batch goes on; the letter waits for whoever repairs the template or the row.
         log.exception("delivery.unrenderable", delivery_id=str(one.id), message=one.event)

@@ -21,7 +21,7 @@ from core.db import transaction
 from core.outbox import Event
 from geo import geocoding
 from geo.geocoding import AddressQuestion, Answer, Geocoder, Outcome, PositionQuestion, Question
-from notifications import announcing, delivery, rendering
+from notifications import announcing, delivery, gathering
 from notifications.channels import open_carriers
 from notifications.links import Links
 from notifications.messages import Sent
@@ -147,7 +147,7 @@ def send(ids: Sequence[UUID] | None) -> Counts:
     for batch in batches:
         with transaction() as session:
             claimed = delivery.claim(session, now=utc_now(), ids=batch, lease=LEASE)
-            gathered = rendering.gather(
+            gathered = gathering.gather(
                 session, claimed, Links(settings.base_url, settings.secret_key)
             )
         if not claimed:

@@ -17,9 +17,9 @@ from core.outbox import Event
 from geo import jurisdictions
 from notifications.channels.folder import FolderCarrier
 from notifications.delivery import Outcome, claim, record, send_all
+from notifications.gathering import gather
 from notifications.links import Links
 from notifications.messages import Carrier
-from notifications.rendering import gather
 from notifications.vocabulary import Channel
 from reports import catalogue
 

@@ -21,9 +21,9 @@ from core.models import OutboxEvent
 from notifications import rendering, wording
 from notifications.announcing import announce
 from notifications.delivery import LEASE, claim, record, retry_dead, send_all
+from notifications.gathering import gather
 from notifications.messages import Message, NotSent, Result, Sent
 from notifications.models import Delivery, PushSubscription, WebhookEndpoint
-from notifications.rendering import gather
 from notifications.rules import ENDPOINT_PATIENCE, MAX_ATTEMPTS
 from notifications.vocabulary import Channel, Fault
 from tests.factories import WEDNESDAY, new_follower, new_jurisdiction, new_report, new_service
