@@ -18,6 +18,7 @@ from app.config import Settings
 #: Name of the command, and where it is: module and attribute.
 COMMANDS = {
     "accounts": "accounts.cli:accounts_commands",
+    "audit": "accounts.audit_cli:audit_commands",
     "jurisdictions": "app.city_cli:jurisdictions",
     "outbox": "app.outbox_commands:outbox_commands",
     "reports": "app.import_cli:reports_commands",

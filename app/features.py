@@ -13,6 +13,7 @@ from core.api import Api
 def register_features(app: Flask, json_api: Api) -> None:
     """Register every feature's routes with the application."""
     from accounts import access
+    from accounts.audit_views import blueprint as audit
     from accounts.views import blueprint as accounts
     from notifications.views import blueprint as notifications
     from reports.intake_views import blueprint as intake
@@ -20,7 +21,6 @@ def register_features(app: Flask, json_api: Api) -> None:
     from reports.staff_views import blueprint as staff
 
     settings: Settings = app.extensions["settings"]
-    access.install(app)
     access.describe(app, json_api.spec)
     limits.trust_proxies(app, settings.trusted_proxies)
     if settings.rate_limits:
@@ -31,7 +31,8 @@ def register_features(app: Flask, json_api: Api) -> None:
             caller=access.caller,
             exempt=("healthz", "readyz", "metrics"),
         )
-    for blueprint in (accounts, intake, reports, staff, notifications):
+    access.install(app)
+    for blueprint in (accounts, audit, intake, reports, staff, notifications):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
     CORS(
         app,
