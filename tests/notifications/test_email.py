@@ -5,16 +5,23 @@ from __future__ import annotations
 import contextlib
 import email
 import email.policy
+import ipaddress
 import socket
+import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from notifications.channels.email import EmailCarrier, Server, compose
 from notifications.messages import Message, NotSent, Sent
@@ -285,6 +292,65 @@ def test_a_server_without_the_security_we_ask_for_gets_nothing(
         Fault.OUR_BUG, "smtp security or sign-in not offered"
     )
     assert mailbox.letters == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The key and the certificate of a server at 127.0.0.1, vouched for by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.example")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path_factory.mktemp("tls") / "server.pem"
+    pem.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return pem
+
+
+def _as_server(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("scheme", "option"), [("smtps", "ssl_context"), ("smtp+starttls", "tls_context")]
+)
+def test_letters_travel_through_tls_and_only_to_a_server_that_is_vouched_for(
+    mailbox: Mailbox, certificate: Path, scheme: str, option: str
+) -> None:
+    strict = {"require_starttls": True} if option == "tls_context" else {}
+    with serving(mailbox, **{option: _as_server(certificate)}, **strict) as place:
+        where = Server.parse(f"{scheme}://{place}")
+        trusting = EmailCarrier(
+            where, SENDER, timeout_s=5, trust=ssl.create_default_context(cafile=certificate)
+        )
+        with contextlib.closing(trusting):
+            assert trusting.send(message(), NOW) == Sent("4Xk2")
+        stranger = EmailCarrier(where, SENDER, timeout_s=5)
+        with contextlib.closing(stranger):
+            assert isinstance(stranger.send(message(), NOW), NotSent)
+    assert len(mailbox.letters) == 1
 
 
 @pytest.mark.parametrize(
