@@ -20,7 +20,7 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.routing import Rule
 
-from accounts import actors, keys
+from accounts import actors, cookies, keys
 from accounts.actors import ANONYMOUS, Actor
 from accounts.errors import SecondFactorNeededError, SessionNeededError
 from accounts.rules import PERMISSIONS, Permission
@@ -112,30 +112,46 @@ def allow(access: Access) -> Callable[[View], View]:
 
 
 def current_actor() -> Actor:
-    """Who makes this request, found from its `Authorization` header; anonymous without one.
+    """Who makes this request: by its `Authorization` header, else by the cookie of a browser's
+    session; anonymous without either.
+
+    A cookie whose session is over is as good as none: its holder did not send it on purpose.
 
     Raises:
         NotSignedInError: a token was sent that is unknown, expired or revoked.
+        CsrfFailedError: a browser's session would change something, and does not show that its
+            owner meant to.
     """
     if "actor" not in g:
         header = request.headers.get("Authorization", "")
-        scheme, _, token = header.partition(" ")
-        if not header:
-            g.actor = ANONYMOUS
-        elif scheme.lower() != "bearer" or not token.strip():
-            raise NotSignedInError("Send `Authorization: Bearer <token>`.")
-        else:
-            found = actors.find(db.session(), token.strip(), now=utc_now())
-            if found is None:
-                raise NotSignedInError("This token is unknown, expired or revoked.")
-            g.actor = found
+        g.actor = _by_header(header) if header else _by_cookie()
     actor: Actor = g.actor
     return actor
 
 
+def _by_header(header: str) -> Actor:
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise NotSignedInError("Send `Authorization: Bearer <token>`.")
+    found = actors.find(db.session(), token.strip(), now=utc_now())
+    if found is None or found.is_browser:
+        raise NotSignedInError("This token is unknown, expired or revoked.")
+    return found
+
+
+def _by_cookie() -> Actor:
+    token = cookies.sent()
+    found = None if token is None else actors.find(db.session(), token, now=utc_now())
+    if found is None or found.session_id is None or not found.is_browser:
+        return ANONYMOUS
+    if request.method not in cookies.SAFE_METHODS:
+        cookies.check_csrf(found.session_id)
+    return found
+
+
 def caller() -> Caller | None:
     """Who makes this request, for its rate limit; None when that is not known by a valid token."""
-    if "Authorization" not in request.headers:
+    if "Authorization" not in request.headers and cookies.sent() is None:
         return None
     try:
         actor = current_actor()
@@ -150,7 +166,8 @@ def caller() -> Caller | None:
 
 
 def install(app: Flask) -> None:
-    """Note the use of keys after each request."""
+    """Hold what browsers send to their own pages, and note the use of keys after each request."""
+    app.before_request(_check_browser)
     app.after_request(_record_key)
 
 
@@ -251,6 +268,17 @@ def _check(access: Access) -> None:
         raise SessionNeededError
     if access.permission is not None and not actor.holds(access.permission):
         raise SecondFactorNeededError if actor.is_second_factor_needed else ForbiddenError
+
+
+def _check_browser() -> None:
+    """Whatever a browser's session changes is checked, whether or not the view asks who it is."""
+    if (
+        request.method not in cookies.SAFE_METHODS
+        and request.endpoint is not None
+        and "Authorization" not in request.headers
+        and cookies.sent() is not None
+    ):
+        current_actor()
 
 
 def _record_key(response: Response) -> Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from flask import Flask
 
 from accounts import access
-from app import access_log, foundation, health, metrics
+from app import access_log, foundation, headers, health, metrics
 from app.commands import register_commands
 from app.config import Settings
 from app.features import register_features, register_pages
@@ -20,6 +20,7 @@ def compose(settings: Settings | None = None) -> Flask:
     app = foundation.lay(settings)
     json_api = api.install(app)
     access_log.install(app)
+    headers.install(app)
     metrics.install(app)
     health.install(app)
     register_features(app, json_api)

@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+#: Everything that is signed or derived hangs on this key: 32 random characters carry more than
+#: the 128 bits of the tokens that are made with it.
+SECRET_KEY_MIN = 32
+
 
 class SettingError(ValueError):
     """A setting that cannot be used; the message names it and says what it should be."""
@@ -86,6 +90,11 @@ class Settings:
         if self.log_level not in _LOG_LEVELS:
             raise SettingError(
                 f"LOG_LEVEL is {self.log_level!r}; it can be DEBUG, INFO, WARNING or ERROR."
+            )
+        if self.environment == "production" and 0 < len(self.secret_key) < SECRET_KEY_MIN:
+            raise SettingError(
+                f"SECRET_KEY has {len(self.secret_key)} characters; production needs at least"
+                f" {SECRET_KEY_MIN}."
             )
         for name, least in _AT_LEAST.items():
             if (value := getattr(self, name)) < least:

@@ -93,6 +93,14 @@ class ForbiddenError(DomainError):
     title = "You may not do this"
 
 
+class TooManyRequestsError(DomainError):
+    """This caller came too often; `retry_after` says in how many seconds to come back."""
+
+    status = 429
+    code = "too_many_requests"
+    title = "Too many calls in a short time"
+
+
 class UnavailableError(DomainError):
     """A part that this call needs is away; the same call may succeed soon."""
 

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 import redis
 import structlog
-from flask import Flask, Response, current_app, request
+from flask import Flask, current_app, request
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
@@ -36,7 +36,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from core.api import problem
+from core.errors import TooManyRequestsError
 
 log = structlog.get_logger()
 
@@ -213,13 +213,16 @@ class _Limiter:
     exempt: frozenset[str]
     allowances: dict[tuple[str, str], Allowance] = field(default_factory=dict)
 
-    def hold(self) -> Response | None:
-        """The refusal, if there is one. Callers without an address (a local socket) are not held:
+    def hold(self) -> None:
+        """Count the request in hand. Callers without an address (a local socket) are not held:
         they would all be one.
+
+        Raises:
+            TooManyRequestsError: its caller has used the allowance up.
         """
         endpoint, method = request.endpoint, request.method
         if endpoint is None or endpoint in self.exempt or method == "OPTIONS":
-            return None
+            return
         allowance = self.allowances.get((endpoint, method))
         if allowance is None:
             allowance = self.allowances[endpoint, method] = _allowance(endpoint, method)
@@ -230,9 +233,10 @@ class _Limiter:
                 limit = allowance.staff if caller.is_staff else allowance.public
                 whose = caller.id
         if whose is None:
-            return None
+            return
         wait_s = self.count.hit(limit, "riverain", allowance.name.lower(), whose)
-        return None if wait_s is None else _refusal(limit, wait_s)
+        if wait_s is not None:
+            raise _refusal(limit, wait_s)
 
 
 def _hit(counter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, *whose: str) -> int | None:
@@ -264,18 +268,10 @@ def _allowance(endpoint: str, method: str) -> Allowance:
     return Allowance.READ if method in ("GET", "HEAD") else Allowance.WRITE
 
 
-def _refusal(limit: RateLimitItem, wait_s: int) -> Response:
-    return problem(
-        {
-            "type": "urn:riverain:problem:too_many_requests",
-            "title": "Too many calls in a short time",
-            "status": 429,
-            "detail": (
-                f"At most {limit.amount} calls in {limit.get_expiry()} seconds;"
-                f" try again in {wait_s} seconds."
-            ),
-            "code": "too_many_requests",
-            "retry_after": wait_s,
-        },
-        {"Retry-After": str(wait_s)},
+def _refusal(limit: RateLimitItem, wait_s: int) -> TooManyRequestsError:
+    """Raised, so that each part of the application answers in its own way: a page, a document."""
+    return TooManyRequestsError(
+        f"At most {limit.amount} calls in {limit.get_expiry()} seconds;"
+        f" try again in {wait_s} seconds.",
+        retry_after=wait_s,
     )

@@ -30,6 +30,9 @@ class Purpose(StrEnum):
     CONFIRM = "confirm"  # say that an address is one's own; id: the follower's
     WEBHOOK = "webhook"  # sign the calls of a webhook; id: the endpoint's
     SIGN_IN = "sign_in"  # open a session; id: the request's
+    INVITATION = "invitation"  # accept a role; id: the invitation's
+    CSRF = "csrf"  # show that a form is ours; id: the session's
+    SECOND_STEP = "second_step"  # be asked for the second factor only; id: the person's
 
 
 def token_for(secret: str, purpose: str, row_id: UUID | str, version: int | str) -> str:

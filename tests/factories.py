@@ -216,8 +216,8 @@ def grant(
     return given
 
 
-def sign_in(session: Session, person: Person) -> str:
-    """The bearer token of a fresh session of theirs."""
+def sign_in(session: Session, person: Person, **values: Any) -> str:
+    """The token of a fresh session of theirs: for a header, or with `is_browser` for a cookie."""
     token = new_token(SESSION_PREFIX)
     now = utc_now()
     session.add(
@@ -225,7 +225,7 @@ def sign_in(session: Session, person: Person) -> str:
             person_id=person.id,
             token_hash=digest(token),
             created_at=now,
-            expires_at=now + timedelta(hours=8),
+            **{"expires_at": now + timedelta(hours=8), **values},
         )
     )
     session.flush()

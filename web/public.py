@@ -24,6 +24,9 @@ from web.tracking import names
 _PUBLIC_AGE_S = 3600
 _PRIVATE_AGE_S = 300
 
+#: A photo that is opened by itself is a picture and nothing else, whatever its bytes say.
+_PHOTO_POLICY = "default-src 'none'; sandbox"
+
 
 @blueprint.get("/report/<jurisdiction>/<int:number>")
 @allow(EVERYONE)
@@ -76,6 +79,7 @@ def photo(photo_id: UUID, size: str) -> ResponseReturnValue:
         else f"private, max-age={_PRIVATE_AGE_S}"
     )
     response.headers["Cache-Control"] = kept
+    response.headers["Content-Security-Policy"] = _PHOTO_POLICY
     if etag in request.if_none_match:
         response.status_code = 304
         return response

@@ -77,3 +77,40 @@ def test_a_command_says_which_setting_is_wrong_and_not_where_in_the_code(tmp_pat
     assert ended.stdout == ""
     assert ended.stderr.startswith("Error: SMTP_URL must be a URL that starts with smtp://,")
     assert ended.stderr.count("\n") == 1
+
+
+LONG_KEY = "0123456789abcdef0123456789abcdef"
+
+
+def production(data_dir: Path, **others: str) -> Settings:
+    return Settings.load({"DATA_DIR": str(data_dir), "ENVIRONMENT": "production", **others})
+
+
+def test_production_starts_only_with_a_key_of_its_own_that_is_long_enough(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="SECRET_KEY must be set"):
+        production(tmp_path)
+    with pytest.raises(SettingError, match="SECRET_KEY has 31 characters"):
+        production(tmp_path, SECRET_KEY=LONG_KEY[:31])
+    assert production(tmp_path, SECRET_KEY=LONG_KEY).secret_key == LONG_KEY
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_secret_may_come_from_a_file_that_only_its_name_is_told_of(tmp_path: Path) -> None:
+    kept = tmp_path / "key"
+    kept.write_text(f"{LONG_KEY}\n", encoding="utf-8")
+
+    assert production(tmp_path, SECRET_KEY_FILE=str(kept)).secret_key == LONG_KEY
+    kept.write_text("short", encoding="utf-8")
+    with pytest.raises(SettingError, match="SECRET_KEY has 5 characters") as refused:
+        production(tmp_path, SECRET_KEY_FILE=str(kept))
+    assert "short" not in str(refused.value)
+    with pytest.raises(SettingError, match="SECRET_KEY_FILE cannot be read"):
+        production(tmp_path, SECRET_KEY_FILE=str(tmp_path / "none"))
+
+
+def test_development_makes_its_key_once_and_lets_nobody_else_read_it(tmp_path: Path) -> None:
+    first = Settings.load({"DATA_DIR": str(tmp_path)}).secret_key
+
+    assert len(first) >= 32
+    assert Settings.load({"DATA_DIR": str(tmp_path)}).secret_key == first
+    assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
