@@ -95,6 +95,13 @@ class Actor:
         """Whether the permission holds for the work of that team in that jurisdiction."""
         return self.scope(needed).covers(jurisdiction_id, team_id)
 
+    def may_somewhere_in(self, needed: Permission, jurisdiction_id: int) -> bool:
+        """Whether the permission holds in that jurisdiction, be it for one team's work only."""
+        return any(
+            grant.jurisdiction_id == jurisdiction_id and self._gives(grant, needed)
+            for grant in self.grants
+        )
+
     def _gives(self, grant: Grant, needed: Permission) -> bool:
         return needed in PERMISSIONS[grant.role] and (self.scopes is None or needed in self.scopes)
 

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from accounts import audit
+from accounts.audit import Action, Subject
 from accounts.loading import load_teams
 from app.city_files import Fault
 from app.city_reading import City, CityFolderError
 from core.changes import Changes
+from core.clock import utc_now
 from geo import loading as geo_loading
 from geo.models import Jurisdiction
 from reports.loading import load_routing_rules, load_services, teams_in_use
@@ -89,7 +92,21 @@ def load_city(
     version = session.scalar(
         sa.select(Jurisdiction.version).where(Jurisdiction.id == jurisdiction.id)
     )
-    return LoadedCity(jurisdiction.id, city.jurisdiction.code, version or 0, changes)
+    loaded = LoadedCity(jurisdiction.id, city.jurisdiction.code, version or 0, changes)
+    if loaded.is_changed:
+        audit.record(
+            session,
+            audit.OPERATOR,
+            Action.CITY_CHANGED,
+            Subject("jurisdiction", jurisdiction.id, jurisdiction.id),
+            now=utc_now(),
+            data={
+                "what": "load",
+                "version": loaded.version,
+                "parts": [part for part, change in changes.items() if change],
+            },
+        )
+    return loaded
 
 
 def _refused(error: geo_loading.LoadingError, file: str) -> CityFolderError:

@@ -49,11 +49,15 @@ class KeyReusedError(InvalidError):
     title = "This Idempotency-Key was used for something else"
 
 
-def once(caller: Callable[[], str]) -> Callable[[View], View]:
+def once(
+    caller: Callable[[], str], *, repeated: Callable[[Session], None] | None = None
+) -> Callable[[View], View]:
     """Run a view in one transaction, at most once for each `Idempotency-Key`.
 
     Args:
         caller: who is asking, in words that nobody else's request yields.
+        repeated: called before a kept answer is given again, in that transaction; raises when this
+            caller may not see it any more.
     """
 
     def declare(view: View) -> View:
@@ -66,6 +70,8 @@ def once(caller: Callable[[], str]) -> Callable[[View], View]:
                 digest = _digest(caller(), request.method, request.path, key)
                 before = _claim(session, digest, _payload_digest(), _subject(), utc_now())
                 if before is not None:
+                    if repeated is not None:
+                        repeated(session)
                     return before
                 answer = make_response(view(*args, **kwargs))
                 if answer.status_code >= 300:
@@ -88,9 +94,16 @@ def clear(session: Session, *, now: datetime) -> int:
     return len(gone.all())
 
 
-def forget(session: Session, subject_id: UUID) -> None:
-    """Delete the answers about something, because somebody in them is erased."""
-    session.execute(sa.delete(KeptAnswer).where(KeptAnswer.subject_id == subject_id))
+def forget(session: Session, *subject_ids: UUID) -> None:
+    """Delete the answers about these things, because something in them is taken out.
+
+    The call that is being worked on keeps its claim: its own answer is written after this.
+    """
+    session.execute(
+        sa.delete(KeptAnswer).where(
+            KeptAnswer.subject_id.in_(subject_ids), KeptAnswer.status.is_not(None)
+        )
+    )
 
 
 def _key() -> str | None:

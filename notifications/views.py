@@ -9,8 +9,10 @@ from flask import Response, current_app, request
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
+from accounts import audit
 from accounts.access import EVERYONE, allow, current_actor, permission
 from accounts.actors import Scope
+from accounts.audit import Action, Subject
 from accounts.rules import Permission
 from core import pagination
 from core.clock import utc_now
@@ -71,6 +73,7 @@ def add_webhook(sent: dict[str, Any]) -> dict[str, Any]:
             secret=_secret(),
             now=utc_now(),
         )
+        _enter(session, made.endpoint)
         return _with_secret(session, made)
 
 
@@ -104,9 +107,9 @@ def webhook(endpoint_id: UUID) -> dict[str, Any]:
 def remove_webhook(endpoint_id: UUID) -> None:
     """Have it called no more."""
     with transaction() as session:
-        subscribing.remove_endpoint(
-            session, subscribing.endpoint_of(session, _scope(), endpoint_id)
-        )
+        endpoint = subscribing.endpoint_of(session, _scope(), endpoint_id)
+        _enter(session, endpoint)
+        subscribing.remove_endpoint(session, endpoint)
 
 
 @blueprint.route("/webhooks/<uuid:endpoint_id>/test", methods=["POST"])
@@ -117,6 +120,7 @@ def try_webhook(endpoint_id: UUID) -> dict[str, Any]:
     with transaction() as session:
         endpoint = subscribing.endpoint_of(session, _scope(), endpoint_id)
         subscribing.ping(session, endpoint)
+        _enter(session, endpoint)
         return _shown(session, endpoint)
 
 
@@ -127,7 +131,9 @@ def renew_webhook_secret(endpoint_id: UUID) -> dict[str, Any]:
     """Another key, shown once; calls are signed with it from now on."""
     with transaction() as session:
         endpoint = subscribing.endpoint_of(session, _scope(), endpoint_id)
-        return _with_secret(session, subscribing.renew_secret(session, endpoint, secret=_secret()))
+        made = subscribing.renew_secret(session, endpoint, secret=_secret())
+        _enter(session, endpoint)
+        return _with_secret(session, made)
 
 
 @blueprint.route("/push-subscriptions/key", methods=["GET"])
@@ -181,6 +187,18 @@ def remove_push_subscription(subscription_id: UUID) -> None:
     """Have that browser told no more."""
     with transaction() as session:
         subscribing.unsubscribe(session, subscription_id)
+
+
+def _enter(session: Session, endpoint: WebhookEndpoint) -> None:
+    """Enter the change in the audit log, in its own transaction."""
+    audit.record(
+        session,
+        current_actor(),
+        Action.WEBHOOK_CHANGED,
+        Subject("webhook", endpoint.id, endpoint.jurisdiction_id),
+        now=utc_now(),
+        data={"what": (request.endpoint or "").rpartition(".")[2]},
+    )
 
 
 def _settings() -> ChannelSettings:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.ids import new_id
-from reports.models import Note
+from reports.models import HistoryEntry, Note
 from reports.vocabulary import ActorKind, HistoryKind, NoteKind, Status
 
 
@@ -65,6 +65,17 @@ def append(session: Session, entries: Sequence[Entry], *, now: datetime) -> list
     )
     # The identity counts up in the order in which the rows are inserted.
     return sorted(ids)
+
+
+def appended(session: Session, report_id: UUID, *, at: datetime) -> list[int]:
+    """The ids of what was appended about a report at that very instant."""
+    return list(
+        session.scalars(
+            sa.select(HistoryEntry.id)
+            .where(HistoryEntry.report_id == report_id, HistoryEntry.at == at)
+            .order_by(HistoryEntry.id)
+        )
+    )
 
 
 def add_note(

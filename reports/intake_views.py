@@ -11,7 +11,9 @@ from flask.typing import ResponseReturnValue
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
+from accounts import audit
 from accounts.access import EVERYONE, allow, current_actor
+from accounts.audit import Action, Subject
 from core.api import PayloadError, load
 from core.clock import utc_now
 from core.db import reading, single_write, transaction
@@ -140,6 +142,16 @@ def submit_report() -> ResponseReturnValue:
                 by=Author(ActorKind.REPORTER),
                 jurisdiction_id=submitted.jurisdiction.id,
                 now=now,
+            )
+        if submission.is_by_staff(draft) and not submitted.is_replay:
+            # Who is signed in has a session already, and so a transaction.
+            audit.record(
+                session,
+                caller.actor,
+                Action.REPORT_CHANGED,
+                Subject("report", submitted.id, submitted.jurisdiction.id),
+                now=now,
+                data={"what": "submit_report"},
             )
     return _answer(submitted)
 

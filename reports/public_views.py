@@ -54,6 +54,7 @@ from reports.viewing import (
     TRACKING_PARAMETER,
     answer,
     caller,
+    enter_read,
     listed,
     look,
     reread,
@@ -159,10 +160,12 @@ def get_report(query: dict[str, Any], report_id: UUID) -> Response:
             raise NotFoundError
         if reader is Reader.REPORTER:
             return _own(session, found, token or "", query, now)
-        if reader is Reader.STAFF:
-            document = staff_document(session, found, actor, look(query), now)
-            return answer(_STAFF, document, version=found.row.version, is_private=True)
-        return answer(_PUBLIC, showing.public(found, look(query)))
+        if reader is Reader.PUBLIC:
+            return answer(_PUBLIC, showing.public(found, look(query)))
+        document = staff_document(session, found, actor, look(query), now)
+    if document["contact"] is not None:
+        enter_read(actor, found, now)
+    return answer(_STAFF, document, version=found.row.version, is_private=True)
 
 
 @blueprint.route("/reports/<uuid:report_id>/history", methods=["GET"])

@@ -63,6 +63,7 @@ from reports.viewing import (
     changed,
     listed,
     look,
+    read_again,
     sent_photos,
 )
 from reports.vocabulary import OPEN_STATUSES
@@ -74,6 +75,9 @@ _WORK = permission(Permission.WORK_REPORTS)
 _TRIAGE = permission(Permission.TRIAGE_REPORTS)
 
 _HEADERS = [KEY_PARAMETER, MATCH_PARAMETER]
+
+#: An answer that is kept shows what somebody may read no more, and is a read like any other.
+_once = once(caller, repeated=read_again)
 
 _QUEUES = QueueListOut()
 
@@ -124,7 +128,7 @@ def list_queue(query: dict[str, Any], team: str) -> Response:
 
 @blueprint.route("/reports/<uuid:report_id>/status", methods=["POST"])
 @allow(_WORK)
-@once(caller)
+@_once
 @blueprint.doc(parameters=_HEADERS)
 @blueprint.arguments(StatusIn)
 @blueprint.response(200, StaffReportOut)
@@ -148,7 +152,7 @@ def move_report(payload: dict[str, Any], report_id: UUID) -> Response:
 
 @blueprint.route("/reports/<uuid:report_id>/assignment", methods=["POST"])
 @allow(_TRIAGE)
-@once(caller)
+@_once
 @blueprint.doc(parameters=_HEADERS)
 @blueprint.arguments(AssignmentIn)
 @blueprint.response(200, StaffReportOut)
@@ -170,7 +174,7 @@ def assign_report(payload: dict[str, Any], report_id: UUID) -> Response:
 
 @blueprint.route("/reports/<uuid:report_id>/comments", methods=["POST"])
 @allow(_WORK)
-@once(caller)
+@_once
 @blueprint.doc(parameters=_HEADERS)
 @blueprint.arguments(CommentIn)
 @blueprint.response(201, StaffReportOut)
@@ -185,7 +189,7 @@ def comment_on_report(payload: dict[str, Any], report_id: UUID) -> Response:
 
 @blueprint.route("/reports/<uuid:report_id>/question", methods=["POST"])
 @allow(_WORK)
-@once(caller)
+@_once
 @blueprint.doc(parameters=_HEADERS)
 @blueprint.arguments(QuestionIn)
 @blueprint.response(201, StaffReportOut)
@@ -208,7 +212,7 @@ def ask_reporter(payload: dict[str, Any], report_id: UUID) -> Response:
 
 @blueprint.route("/reports/<uuid:report_id>/duplicate-of", methods=["POST"])
 @allow(_TRIAGE)
-@once(caller)
+@_once
 @blueprint.doc(parameters=_HEADERS)
 @blueprint.arguments(DuplicateOfIn)
 @blueprint.response(200, StaffReportOut)
@@ -233,7 +237,7 @@ def join_report(payload: dict[str, Any], report_id: UUID) -> Response:
 
 @blueprint.route("/reports/<uuid:report_id>/duplicate-of", methods=["DELETE"])
 @allow(_TRIAGE)
-@once(caller)
+@_once
 @blueprint.doc(parameters=_HEADERS)
 @blueprint.response(200, StaffReportOut)
 @blueprint.alt_response(409, description="It is not joined to another one.")
@@ -249,7 +253,7 @@ def separate_report(report_id: UUID) -> Response:
 
 @blueprint.route("/reports/<uuid:report_id>/service", methods=["POST"])
 @allow(_TRIAGE)
-@once(caller)
+@_once
 @blueprint.doc(parameters=_HEADERS)
 @blueprint.arguments(ServiceIn)
 @blueprint.response(200, StaffReportOut)
@@ -267,7 +271,7 @@ def change_service(payload: dict[str, Any], report_id: UUID) -> Response:
 
 @blueprint.route("/reports/<uuid:report_id>/place", methods=["POST"])
 @allow(_TRIAGE)
-@once(caller)
+@_once
 @blueprint.doc(parameters=_HEADERS)
 @blueprint.arguments(PlaceIn)
 @blueprint.response(200, StaffReportOut)
@@ -284,7 +288,7 @@ def change_place(payload: dict[str, Any], report_id: UUID) -> Response:
 
 @blueprint.route("/reports/<uuid:report_id>/visibility", methods=["POST"])
 @allow(_TRIAGE)
-@once(caller)
+@_once
 @blueprint.doc(parameters=_HEADERS)
 @blueprint.arguments(VisibilityIn)
 @blueprint.response(200, StaffReportOut)
@@ -346,7 +350,7 @@ def add_photos(report_id: UUID) -> Response:
     return _add_photos(report_id, staged)
 
 
-@once(caller)
+@_once
 def _add_photos(report_id: UUID, staged: list[StagedPhoto]) -> Response:
     session, actor, now = db.session(), current_actor(), utc_now()
     report = _taken(session, report_id, Permission.WORK_REPORTS)

@@ -232,6 +232,11 @@ def submit(
     )
 
 
+def is_by_staff(draft: Draft) -> bool:
+    """Whether a member of the staff files it for somebody: `submit` sees that they may."""
+    return draft.is_on_behalf or draft.source in STAFF_SOURCES
+
+
 def _check(draft: Draft, caller: Caller, service: ServiceEntry, now: datetime) -> Mapping[str, Any]:
     """The answers as they are stored, when service, dates and answers are in order."""
     if service.emergency is not None:
@@ -264,8 +269,7 @@ def _source(draft: Draft, caller: Caller, place: JurisdictionRef) -> Source:
         return draft.source or caller.default_source
     if draft.source is not None and draft.source not in STAFF_SOURCES | OPEN_SOURCES:
         raise InvalidError("Reports from this source come in by another way.", field="source")
-    scope = caller.actor.scope(Permission.TAKE_CALLS)
-    if place.id not in scope.jurisdiction_ids and not scope.team_ids:
+    if not caller.actor.may_somewhere_in(Permission.TAKE_CALLS, place.id):
         raise ForbiddenError(
             "Only staff who take calls may file for somebody else.",
             field="on_behalf" if draft.is_on_behalf else "source",
@@ -318,7 +322,7 @@ def _visibility(service: ServiceEntry) -> Visibility:
 
 
 def _author(draft: Draft, caller: Caller) -> Author:
-    if draft.is_on_behalf or draft.source in STAFF_SOURCES:
+    if is_by_staff(draft):
         return Author(ActorKind.STAFF, caller.actor.person_id)
     return Author(ActorKind.REPORTER)
 

@@ -11,12 +11,16 @@ import marshmallow as ma
 from flask import Response, current_app, jsonify, request
 from sqlalchemy.orm import Session
 
+from accounts import audit
 from accounts.access import current_actor
 from accounts.actors import Actor
+from accounts.audit import Action, Subject
 from accounts.rules import Permission
 from core.api import entity_tag
+from core.clock import utc_now
+from core.db import transaction
 from core.i18n import LANGUAGES
-from reports import conversation, media, queries, showing
+from reports import changing, conversation, history, media, queries, showing
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest
 from reports.queries import Found
@@ -155,13 +159,73 @@ def staff_document(
 def changed(
     session: Session, report: ServiceRequest, actor: Actor, now: Any, *, status: int = 200
 ) -> Response:
-    """The answer to a change by staff: the report as it is now, with its new version."""
+    """The answer to a change by staff: the report as it is now, with its new version.
+
+    The change is entered in the audit log, in the transaction that makes it.
+    """
     session.flush()
     found = reread(session, report.id)
     document = staff_document(session, found, actor, look({}), now)
+    audit.record(
+        session,
+        actor,
+        Action.REPORT_CHANGED,
+        Subject("report", report.id, report.jurisdiction_id),
+        now=now,
+        data={
+            "what": _what(),
+            "version": found.row.version,
+            "history": history.appended(session, report.id, at=now),
+            # The answer shows it, so this is the entry of a read as well.
+            "contact": document["contact"] is not None,
+        },
+    )
     return answer(
         _STAFF_REPORT, document, status=status, version=found.row.version, is_private=True
     )
+
+
+def enter_read(actor: Actor, found: Found, now: datetime) -> None:
+    """Enter in the audit log that this member of the staff reads contact data.
+
+    In a transaction of its own, committed before the answer leaves: without the entry there is no
+    answer but 503. It takes no lock, so readers do not wait for one another.
+    """
+    row = found.row
+    with transaction() as session:
+        _record_read(session, actor, row.id, row.jurisdiction_id, now)
+
+
+def read_again(session: Session) -> None:
+    """Before a kept answer is given to the staff again.
+
+    Raises:
+        NotFoundError: the report is not of their work any more.
+        ForbiddenError: they may not read contact data any more, which the answer may show.
+    """
+    report_id = (request.view_args or {})["report_id"]
+    report = changing.permitted(
+        session.get(ServiceRequest, report_id), current_actor(), Permission.READ_CONTACTS
+    )
+    _record_read(session, current_actor(), report.id, report.jurisdiction_id, utc_now())
+
+
+def _record_read(
+    session: Session, actor: Actor, report_id: UUID, jurisdiction_id: int, now: datetime
+) -> None:
+    audit.record(
+        session,
+        actor,
+        Action.CONTACT_READ,
+        Subject("report", report_id, jurisdiction_id),
+        now=now,
+        data={"what": _what()},
+    )
+
+
+def _what() -> str:
+    """The name of the operation, as the API document and the log call it."""
+    return (request.endpoint or "").rpartition(".")[2]
 
 
 def reread(session: Session, report_id: UUID) -> Found:
