@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import ConflictError, ForbiddenError, InvalidError, NotSignedInError
+from core.errors import ConflictError, DomainError, ForbiddenError, InvalidError, NotSignedInError
 
 
 class SignInFailedError(NotSignedInError):
@@ -19,11 +19,47 @@ class ProofFailedError(NotSignedInError):
     title = "This link or code is wrong, was used already, or has expired"
 
 
+class LockedError(DomainError):
+    """Too many sign-ins failed at that address, whether or not somebody has it."""
+
+    status = 429
+    code = "locked"
+    title = "Too many failed sign-ins; wait, or have a link sent to you"
+
+
+class OneTimePasswordNeededError(NotSignedInError):
+    """Address and password fit, and this person also has a second factor."""
+
+    code = "second_factor_needed"
+    title = "Send `otp` as well: a code of the authenticator app, or a recovery code"
+
+
+class WrongCodeError(InvalidError):
+    """Not a code of the authenticator app, or one that was used already."""
+
+    code = "wrong_code"
+    title = "This code is wrong or was used already"
+
+
+class WrongPasswordError(InvalidError):
+    """What was sent as the present password is not."""
+
+    code = "wrong_password"
+    title = "This is not the present password"
+
+
+class SecondFactorOnError(ConflictError):
+    """A second factor is in force."""
+
+    code = "second_factor_on"
+    title = "A second factor is set up already; turn it off first"
+
+
 class SecondFactorOffError(InvalidError):
-    """A one-time password was sent, and there is no second factor to check it against."""
+    """There is no second factor to check against, or to change."""
 
     code = "second_factor_off"
-    title = "No second factor is set up; leave `otp` out"
+    title = "No second factor is set up"
 
 
 class SecondFactorNeededError(ForbiddenError):
@@ -45,6 +81,56 @@ class NotASessionError(ConflictError):
 
     code = "not_a_session"
     title = "You are known by a key, not by a session"
+
+
+class ContactProofFailedError(InvalidError):
+    """The code for a new contact is wrong, was used, or has expired; which of them is not said."""
+
+    code = "proof_failed"
+    title = "This code is wrong, was used already, or has expired"
+
+
+class ContactTakenError(ConflictError):
+    """The contact was proved, and is another person's."""
+
+    code = "contact_taken"
+    title = "This contact belongs to another account"
+
+
+class OwnContactError(ConflictError):
+    """The contact is the caller's already."""
+
+    code = "own_contact"
+    title = "This contact is yours already"
+
+
+class LastContactError(ConflictError):
+    """Without it, nobody could reach the person, or they could not sign in."""
+
+    code = "last_contact"
+    title = "This contact is needed to reach you; add another one first"
+
+
+class NotTextableError(InvalidError):
+    """The number is of a kind that takes no texts."""
+
+    code = "not_textable"
+    title = "This number cannot receive texts; give a mobile number"
+
+
+class TooManyContactsError(DomainError):
+    """Somebody asked for proofs of new contacts too often."""
+
+    status = 429
+    code = "too_many_contacts"
+    title = "You asked for too many codes; wait a little"
+
+
+class PosingNameError(InvalidError):
+    """Everybody would take that name for the city's or a team's."""
+
+    code = "posing_name"
+    title = "This name looks like an office's; choose another one, or stay anonymous"
 
 
 class WeakPasswordError(InvalidError):

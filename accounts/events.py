@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from core.outbox import declare
 
+INVITATION_SENT = declare(
+    "invitation.sent", "Somebody was offered a role by e-mail. Subject: the invitation."
+)
 SIGN_IN_ASKED = declare(
     "sign_in.asked", "Somebody asked for a sign-in link or code. Subject: the challenge."
+)
+CONTACT_ASKED = declare(
+    "contact.asked", "Somebody wants another contact for their account. Subject: the challenge."
 )

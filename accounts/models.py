@@ -125,6 +125,9 @@ class SecondFactor(Base):
     last_step: Mapped[int | None] = mapped_column(
         sa.BigInteger, comment="Time step of the last code that was taken: none is taken twice"
     )
+    recovery_version: Mapped[int] = mapped_column(
+        sa.SmallInteger, server_default=sa.text("1"), comment="New codes = the next version"
+    )
     recovery_used: Mapped[list[int]] = mapped_column(
         postgresql.ARRAY(sa.SmallInteger()),
         server_default=sa.text("'{}'"),
@@ -278,6 +281,12 @@ class SignInChallenge(Base):
         sa.ForeignKey("people.id", ondelete="CASCADE"),
         index=True,
         comment="Whose contact it becomes when proved",
+    )
+    old_email: Mapped[str | None] = mapped_column(
+        comment="Of the person when they asked: where word of it goes"
+    )
+    old_phone: Mapped[str | None] = mapped_column(
+        comment="Of the person when they asked: where word of it goes"
     )
     jurisdiction_id: Mapped[int | None] = mapped_column(
         sa.SmallInteger, sa.ForeignKey("jurisdictions.id", ondelete="CASCADE")

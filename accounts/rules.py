@@ -84,6 +84,26 @@ LINKS_PER_HOUR = 5
 #: the link, which cannot be guessed: even a patient stranger stays below 1 in 100 in a year.
 WRONG_CODES_PER_DAY = 25
 
+#: So many failed sign-ins at an address cost nothing: people mistype. Each further one locks it,
+#: for a minute and then twice as long each time, up to an hour: a stranger has some 30 guesses in
+#: the first day and 24 in each one after it (OWASP ASVS 4.0, 2.2.1 allows 100 in an hour).
+FREE_FAILURES = 5
+FIRST_LOCK = timedelta(minutes=1)
+LONGEST_LOCK = timedelta(hours=1)
+
+#: After a day without a failure the count begins anew.
+FAILURES_KEPT = timedelta(days=1)
+
+#: So long a second factor may be under way between its secret and its first code.
+SECOND_FACTOR_SETUP = timedelta(minutes=15)
+
+#: An invitation is answered within a week, or asked for again.
+INVITATION_LIFETIME = timedelta(days=7)
+
+#: That a session is used is noted once in so long; a write per request would cost more than it
+#: tells.
+SEEN_RECORDED_EVERY = timedelta(minutes=5)
+
 #: OWASP ASVS 4.0, 2.1.1 and 2.1.2; the upper bound keeps hashing cheap.
 PASSWORD_MIN = 12
 PASSWORD_MAX = 128
@@ -115,6 +135,14 @@ class PasswordFault(enum.StrEnum):
 def session_lifetime(roles: Iterable[Role]) -> timedelta:
     """How long a session of somebody with these roles lasts, from sign-in, used or not."""
     return STAFF_SESSION if any(PERMISSIONS[role] for role in roles) else CITIZEN_SESSION
+
+
+def lock_after(failures: int) -> timedelta | None:
+    """How long an address is locked after so many failures in a row; None: not at all."""
+    if failures < FREE_FAILURES:
+        return None
+    # Six doublings pass the hour; more would only make the number large.
+    return min(LONGEST_LOCK, FIRST_LOCK * 2 ** min(failures - FREE_FAILURES, 6))
 
 
 def normal_email(text: str) -> str:

@@ -4,12 +4,13 @@ A session is a random bearer token, stored as its digest. It lasts as long as
 `accounts.rules.session_lifetime` says from sign-in on and is not prolonged by use, so that the
 `expires_at` a client was given stays true and a read never writes.
 
-Proving who somebody is (`check_password` here, `accounts.challenges` for mailed links and codes)
-and opening the session are two steps: what else a person must show stands between them.
+`sign_in` puts the steps together: proving who somebody is (`prove_password` here,
+`accounts.challenges` for mailed links and codes), showing the second factor, opening the session.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -17,8 +18,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from accounts import audit, passwords
+from accounts import audit, lockout, passwords, second_factor
 from accounts.actors import Actor
+from accounts.errors import OneTimePasswordNeededError, SecondFactorOffError
 from accounts.models import Person, RoleGrant, SignInSession, SignInWay
 from accounts.rules import PERMISSIONS, Role, normal_email, session_lifetime
 from accounts.secrets import SESSION_PREFIX, digest, new_token
@@ -48,6 +50,93 @@ def check_password(session: Session, email: str, password: str) -> Person | None
         person.password_hash = passwords.hashed(password)
         session.flush()
     return person
+
+
+def prove_password(
+    session: Session, secret: str, email: str, password: str, *, now: datetime
+) -> Person | None:
+    """The person whose address and password these are; a failure is counted, and must be committed.
+
+    Raises:
+        LockedError: too many attempts at that address failed, whether or not somebody has it.
+    """
+    lockout.check(session, secret, email, now)
+    person = check_password(session, email, password)
+    if person is None:
+        lockout.failed(session, secret, email, now)
+    else:
+        lockout.succeeded(session, secret, email)
+    return person
+
+
+def sign_in(
+    session: Session,
+    secret: str,
+    prove: Callable[[], Person | None],
+    *,
+    way: SignInWay,
+    otp: str | None = None,
+    is_browser: bool = False,
+    agent: str | None = None,
+    now: datetime,
+) -> Opened | None:
+    """A session for whoever `prove` proves, once the second factor is shown where one is set up.
+
+    None when a proof was wrong, which was counted: the caller commits, then says 401.
+
+    Args:
+        prove: `prove_password`, or one of `accounts.challenges`; runs in the caller's transaction.
+        otp: code of the authenticator app, or a recovery code.
+
+    Raises:
+        OneTimePasswordNeededError: `otp` is missing. Roll back: the mailed link is not used.
+        SecondFactorOffError: `otp` was sent by somebody who has no second factor.
+        LockedError: too many attempts failed.
+    """
+    proof = session.begin_nested()
+    person = prove()
+    person_id = person.id if person is not None else None
+    has_factor = person_id is not None and second_factor.is_on(session, person_id)
+    if person_id is None or not has_factor:
+        if person_id is not None and otp:
+            raise SecondFactorOffError("Leave `otp` out.", field="otp")
+        proof.commit()
+    elif not otp:
+        raise OneTimePasswordNeededError
+    elif show_second_factor(session, secret, person_id, otp, now=now):
+        proof.commit()
+    else:
+        # A mailed link is not used up by a mistyped code, which is counted all the same.
+        proof.rollback()
+        lockout.failed(session, secret, lockout.second_factor_of(person_id), now)
+        return None
+    if person_id is None:
+        return None
+    return open_session(
+        session,
+        person_id,
+        way=way,
+        has_second_factor=has_factor,
+        is_browser=is_browser,
+        agent=agent,
+        now=now,
+    )
+
+
+def show_second_factor(
+    session: Session, secret: str, person_id: UUID, otp: str, *, now: datetime
+) -> bool:
+    """Whether that is somebody's second factor; the caller counts what was wrong.
+
+    Raises:
+        LockedError: too many codes of theirs were wrong.
+    """
+    subject = lockout.second_factor_of(person_id)
+    lockout.check(session, secret, subject, now)
+    if not second_factor.check(session, secret, person_id, otp, now):
+        return False
+    lockout.succeeded(session, secret, subject)
+    return True
 
 
 def open_session(

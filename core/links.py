@@ -31,6 +31,11 @@ def sign_in_url(base: str, challenge_id: UUID, token: str, lang: str | None = No
     return _url(base, lang, "sign-in", challenge_id, token)
 
 
+def invitation_url(base: str, invitation_id: UUID, token: str, lang: str | None = None) -> str:
+    """Where somebody accepts a role. Token: `Purpose.INVITATION`, the invitation's version."""
+    return _url(base, lang, "invitations", invitation_id, token)
+
+
 def report_url(base: str, jurisdiction_code: str, number: int, lang: str | None = None) -> str:
     """The public page of a report, by the number that people know."""
     return _url(base, lang, "report", jurisdiction_code, number)

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from accounts.models import Person, SignInChallenge
+from accounts.models import Invitation, Person, SignInChallenge
 from core.i18n import language_of
 from core.ids import new_id
 from core.outbox import Event, Happening, emit_many
@@ -64,7 +64,10 @@ HEARD = (
 )
 
 #: Besides, `sign_in.asked` of accounts: told to one person and to no other system.
-PRIVATE = frozenset({"sign_in.asked", "report.followed", "webhook.pinged"})
+PRIVATE = frozenset({"sign_in.asked", "invitation.sent", "report.followed", "webhook.pinged"})
+
+#: Told to those who have no report to hear of.
+_NOT_OF_REPORTS = (Occasion.SIGN_IN, Occasion.INVITATION)
 
 #: Deliveries that one `delivery.queued` event carries at most.
 BATCH = 100
@@ -120,6 +123,7 @@ def announce(
     rows = [
         *_to_people(session, heard, now, channels),
         *_to_challenged(session, heard, now, channels),
+        *_to_invited(session, heard, now, channels),
         *_to_endpoints(session, heard, now, channels),
     ]
     return queue(session, rows, now=now)
@@ -179,7 +183,7 @@ def _to_people(
     told: list[tuple[Event, Occasion]] = []
     for event in events:
         occasion = occasion_of(event.name, event.data)
-        if occasion is not None and occasion is not Occasion.SIGN_IN and event.subject_id:
+        if occasion is not None and occasion not in _NOT_OF_REPORTS and event.subject_id:
             told.append((event, occasion))
     told = _only_first(session, told)
     origins = _origins(session, [event for event, _ in told])
@@ -434,6 +438,33 @@ def _to_challenged(
                 event,
                 Occasion.SIGN_IN.value,
                 RecipientKind.CHALLENGE,
+                event.subject_id,
+                Channel.EMAIL,
+                language_of(locales[event.subject_id]),
+                now=now,
+                send_at=now,
+            )
+
+
+def _to_invited(
+    session: Session, events: Sequence[Event], now: datetime, channels: Collection[Channel]
+) -> Iterator[dict[str, Any]]:
+    """Those to whom a role is offered."""
+    sent = [event for event in events if occasion_of(event.name, event.data) is Occasion.INVITATION]
+    if not sent or Channel.EMAIL not in channels:
+        return
+    rows = session.execute(
+        sa.select(Invitation.id, Invitation.locale).where(
+            Invitation.id.in_([event.subject_id for event in sent])
+        )
+    )
+    locales = {row.id: row.locale for row in rows}
+    for event in sent:
+        if event.subject_id in locales:
+            yield delivery_row(
+                event,
+                Occasion.INVITATION.value,
+                RecipientKind.INVITATION,
                 event.subject_id,
                 Channel.EMAIL,
                 language_of(locales[event.subject_id]),

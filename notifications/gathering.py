@@ -15,7 +15,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from accounts.models import Person, SignInChallenge, Team
+from accounts.models import Invitation, Person, SignInChallenge, Team
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
 from notifications import digests
@@ -49,6 +49,7 @@ class Gathered:
     notes: Mapping[UUID, Record] = field(default_factory=dict)
     notes_of_history: Mapping[int, Record] = field(default_factory=dict)
     challenges: Mapping[UUID, Record] = field(default_factory=dict)
+    invitations: Mapping[UUID, Record] = field(default_factory=dict)
     endpoints: Mapping[UUID, Record] = field(default_factory=dict)
     work: Mapping[UUID, digests.Work] = field(default_factory=dict)
     places: Mapping[int, JurisdictionRef] = field(default_factory=dict)
@@ -103,6 +104,7 @@ def gather(session: Session, claimed: Sequence[Claimed], links: Links) -> Gather
         # The first words of an entry: a status change has one public note.
         notes_of_history={row.history_id: row for row in reversed(notes) if row.history_id},
         challenges=_by_id(session, _CHALLENGE, SignInChallenge.id, ids(RecipientKind.CHALLENGE)),
+        invitations=_by_id(session, _INVITATION, Invitation.id, ids(RecipientKind.INVITATION)),
         endpoints=_by_id(session, _ENDPOINT, WebhookEndpoint.id, ids(RecipientKind.WEBHOOK)),
         work=work,
         places={each: jurisdictions.by_id(session, each) for each in place_ids},
@@ -167,6 +169,18 @@ _CHALLENGE = sa.select(
     SignInChallenge.expires_at,
     SignInChallenge.used_at,
 )
+
+
+_INVITATION = sa.select(
+    Invitation.id,
+    Invitation.email,
+    Invitation.role,
+    Invitation.version,
+    Invitation.expires_at,
+    Invitation.accepted_at,
+    Invitation.revoked_at,
+    Team.names.label("team_names"),
+).outerjoin(Team, Team.id == Invitation.team_id)
 
 
 _ENDPOINT = sa.select(

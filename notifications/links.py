@@ -6,7 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from core.links import confirm_url, leave_url, report_url, sign_in_url, track_url
+from core.links import (
+    confirm_url,
+    invitation_url,
+    leave_url,
+    report_url,
+    sign_in_url,
+    track_url,
+)
 from core.tokens import Purpose, token_for
 
 
@@ -40,6 +47,11 @@ class Links:
         """Opens a session, once: a challenge is answered once, so its version never moves."""
         token = token_for(self.secret, Purpose.SIGN_IN, challenge_id, 1)
         return sign_in_url(self.base_url, challenge_id, token, lang)
+
+    def invitation(self, invitation_id: UUID, version: int, lang: str) -> str:
+        """Where somebody accepts a role; one sent again ends the link before."""
+        token = token_for(self.secret, Purpose.INVITATION, invitation_id, version)
+        return invitation_url(self.base_url, invitation_id, token, lang)
 
     def queue(self, team_code: str) -> str:
         """The page that tells a team how to read its queue; the queue itself takes a session."""

@@ -38,6 +38,8 @@ def message(known: Gathered, one: Claimed, *, now: datetime, with_html: bool) ->
             return _call(known, one)
         if one.recipient_kind is RecipientKind.CHALLENGE:
             return _sign_in(known, one, now, with_html=with_html)
+        if one.recipient_kind is RecipientKind.INVITATION:
+            return _invitation(known, one, now, with_html=with_html)
         if one.recipient_kind is RecipientKind.TEAM:
             return _digest(known, one, with_html=with_html)
         return _news(known, one, now, with_html=with_html)
@@ -226,6 +228,36 @@ def _sign_in(known: Gathered, one: Claimed, now: datetime, *, with_html: bool) -
         one,
         challenge.email,
         Occasion.SIGN_IN,
+        facts,
+        thread=None,
+        with_html=with_html,
+    )
+
+
+def _invitation(known: Gathered, one: Claimed, now: datetime, *, with_html: bool) -> Message:
+    invitation = known.invitations.get(UUID(one.recipient_id))
+    if (
+        invitation is None
+        or invitation.accepted_at is not None
+        or invitation.revoked_at is not None
+        or invitation.expires_at <= now
+    ):
+        raise _GoneError("expired")
+    place = known.places[one.jurisdiction_id]
+    facts = Facts(
+        city=_city(place, one.locale),
+        role=invitation.role,
+        team=pick(invitation.team_names or {}, one.locale, place.default_locale) or "",
+        link=known.links.invitation(invitation.id, invitation.version, one.locale),
+        expires_at=day_in(
+            one.locale, place.country, invitation.expires_at.astimezone(place.time_zone).date()
+        ),
+    )
+    return _letter(
+        known,
+        one,
+        invitation.email,
+        Occasion.INVITATION,
         facts,
         thread=None,
         with_html=with_html,

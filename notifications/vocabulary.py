@@ -36,6 +36,7 @@ class RecipientKind(enum.StrEnum):
     CHALLENGE = "challenge"
     #: A push subscription: one follower may have several browsers.
     BROWSER = "browser"
+    INVITATION = "invitation"
 
 
 class Occasion(enum.StrEnum):
@@ -53,6 +54,7 @@ class Occasion(enum.StrEnum):
     PHOTO_DROPPED = "photo_dropped"
     CONFIRM = "confirm"
     SIGN_IN = "sign_in"
+    INVITATION = "invitation"
     DIGEST = "digest"
 
 

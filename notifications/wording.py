@@ -64,6 +64,8 @@ class Facts:
     reopen_until: str = ""
     link: str = ""
     leave_url: str = ""
+    #: Of an invitation: a code of `accounts.rules.Role`.
+    role: str = ""
     #: Of a sign-in.
     code: str = ""
     expires_at: str = ""

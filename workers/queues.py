@@ -69,6 +69,8 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "photo.staged": (CLEAN_PHOTO,),
         "photo.dropped": (ANNOUNCE,),
         "sign_in.asked": (ANNOUNCE,),
+        "invitation.sent": (ANNOUNCE,),
+        "contact.asked": (ANNOUNCE,),
         "delivery.queued": (DELIVER,),
         "webhook.pinged": (ANNOUNCE,),
     }

@@ -57,7 +57,19 @@ DIGEST = Facts(
 )
 
 REPORTED = sorted(TOLD)
-BY_PLACE = {Occasion.SIGN_IN: SIGN_IN, Occasion.DIGEST: DIGEST}
+INVITATION = Facts(
+    city="Ville",
+    role="coordinator",
+    team="Voirie centre",
+    expires_at="20 mars 2026",
+    link="https://r.example/i",
+)
+
+BY_PLACE = {
+    Occasion.SIGN_IN: SIGN_IN,
+    Occasion.INVITATION: INVITATION,
+    Occasion.DIGEST: DIGEST,
+}
 
 
 def facts_for(occasion: Occasion) -> list[Facts]:
