@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from app import embedded
 from app.config import Settings
+from app.embedded import layout
 from core import logging
 from workers.celery_app import new_celery
 from workers.schedule import beat_schedule
 
 _settings = Settings.load()
 logging.configure(_settings.log_level)
-_redis_url = _settings.redis_url or embedded.redis_url(_settings.data_dir)
+_redis_url = _settings.redis_url or layout.redis_url(_settings.data_dir)
 
-celery = new_celery(embedded.broker_url(_redis_url), _redis_url)
+celery = new_celery(layout.broker_url(_redis_url), _redis_url)
 celery.conf.update(
     beat_schedule=beat_schedule(),
     # In memory: every job is an interval and asks the database what is due, so nothing is lost

@@ -8,8 +8,8 @@ from __future__ import annotations
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 
-from app import embedded
 from app.config import Settings
+from app.embedded import layout
 from core import logging
 from core.db import db, refuse_dead_connections
 from reports.storage import open_storage
@@ -19,19 +19,19 @@ def lay(settings: Settings | None = None) -> Flask:
     """An application with settings, logs, storage and database, and no route yet."""
     settings = settings or Settings.load()
     logging.configure(settings.log_level)
-    redis_url = settings.redis_url or embedded.redis_url(settings.data_dir)
+    redis_url = settings.redis_url or layout.redis_url(settings.data_dir)
 
     app = Flask(__name__, static_folder=None)
     app.session_interface = NoSessions()
     app.extensions["settings"] = settings
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        SQLALCHEMY_DATABASE_URI=settings.database_url or embedded.database_url(settings.data_dir),
+        SQLALCHEMY_DATABASE_URI=settings.database_url or layout.database_url(settings.data_dir),
         SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
         REDIS_URL=redis_url,
         BASE_URL=settings.base_url,
         DEFAULT_JURISDICTION=settings.default_jurisdiction,
-        BROKER_URL=embedded.broker_url(redis_url),
+        BROKER_URL=layout.broker_url(redis_url),
         MAX_CONTENT_LENGTH=56 * 1024 * 1024,
         MAX_FORM_MEMORY_SIZE=1024 * 1024,
         MAX_FORM_PARTS=1000,

@@ -22,7 +22,9 @@ import sqlalchemy as sa
 from flask import current_app
 from flask.cli import AppGroup
 
-from app import embedded
+from accounts import audit
+from accounts.audit import Action, Subject
+from app.embedded import layout, sharing
 from core.clock import utc_now
 from core.db import reading, transaction
 from core.errors import DomainError
@@ -90,7 +92,7 @@ def import_cases(
     """
     settings = current_app.extensions["settings"]
     started = time.monotonic()
-    with _one_sentence(), embedded.ensure_database(settings):
+    with _one_sentence(), sharing.ensure_database(settings):
         with reading() as session:
             place = jurisdictions.by_code(session, jurisdiction)
             file = case_files.read(cases, place.time_zone, now=utc_now())
@@ -103,6 +105,15 @@ def import_cases(
             place = jurisdictions.by_code(session, jurisdiction)
             catalogue = catalogue_of(session, place.id)
             plan = history_import.plan(session, place, file)
+        with transaction() as session:
+            audit.record(
+                session,
+                audit.OPERATOR,
+                Action.CITY_CHANGED,
+                Subject("jurisdiction", place.id, place.id),
+                now=utc_now(),
+                data={"what": "import", "cases": len(plan.moments)},
+            )
         bad = [*file.bad, *plan.bad]
         imported = closed = 0
         with _bar(len(plan.moments)) as bar:
@@ -219,7 +230,7 @@ def _one_sentence() -> Iterator[None]:
         yield
     except DomainError as error:
         raise _RefusedError(str(error) or error.title) from error
-    except (CaseFileError, embedded.EmbeddedError) as error:
+    except (CaseFileError, layout.EmbeddedError) as error:
         raise _RefusedError(str(error)) from error
     except sa.exc.ProgrammingError as error:
         if not isinstance(error.orig, psycopg.errors.UndefinedTable):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from app import embedded
 from app.config import SettingError, Settings
+from app.embedded import layout
 from core import logging
 from workers import relay
 
@@ -18,10 +18,10 @@ def main() -> int:
         sys.stderr.write(f"Riverain cannot run: {error}\n")
         return 1
     logging.configure(settings.log_level)
-    redis_url = settings.redis_url or embedded.redis_url(settings.data_dir)
+    redis_url = settings.redis_url or layout.redis_url(settings.data_dir)
     relay.run(
-        settings.database_url or embedded.database_url(settings.data_dir),
-        embedded.broker_url(redis_url),
+        settings.database_url or layout.database_url(settings.data_dir),
+        layout.broker_url(redis_url),
         redis_url,
     )
     return 0

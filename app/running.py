@@ -36,8 +36,9 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 
-from app import embedded, holding, revisions, supervised
+from app import holding, revisions, supervised
 from app.config import SettingError, Settings
+from app.embedded import layout, preparing, servers
 
 PROJECT = supervised.PROJECT
 DEMO_CITIES = ("montpellier", "boston")
@@ -70,7 +71,7 @@ def main() -> int:
         _check_data_dir(data_dir)
         held = _hold(data_dir)
         settings = Settings.load({**os.environ, "DATA_DIR": str(data_dir)})
-    except (RefusalError, SettingError, embedded.EmbeddedError) as refusal:
+    except (RefusalError, SettingError, layout.EmbeddedError) as refusal:
         return _refuse(refusal)
     except KeyboardInterrupt:
         return 0
@@ -79,7 +80,7 @@ def main() -> int:
         run.run()
     except StoppingError:
         return 0
-    except (RefusalError, SettingError, embedded.EmbeddedError) as refusal:
+    except (RefusalError, SettingError, layout.EmbeddedError) as refusal:
         return _refuse(refusal)
     except (OSError, psycopg.Error) as error:
         # A full disk, a folder taken away, a database that goes while it is looked at.
@@ -154,7 +155,7 @@ def _hold(data_dir: Path) -> holding.Hold:
 
 def _is_stopping(data_dir: Path) -> bool:
     """Whether the run that holds DATA_DIR has lost the process that started it, or is ending."""
-    record = embedded.run_dir(data_dir) / "run.json"
+    record = layout.run_dir(data_dir) / "run.json"
     try:
         run = json.loads(record.read_text())
     except (OSError, ValueError):
@@ -241,9 +242,9 @@ class Run:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.data_dir = settings.data_dir
-        self.run_dir = embedded.run_dir(self.data_dir)
+        self.run_dir = layout.run_dir(self.data_dir)
         self.log_dir = self.data_dir / "log"
-        self.database_url = settings.database_url or embedded.database_url(self.data_dir)
+        self.database_url = settings.database_url or layout.database_url(self.data_dir)
         self.environment = supervised.environment(settings, dict(os.environ))
         self.parent = os.getppid()
         self.supervisor = supervised.Supervisor(self.run_dir / "supervisor.sock")
@@ -293,7 +294,7 @@ class Run:
                 self.process.kill()
                 self.process.wait()
         holding.stop_orphans(self.data_dir)
-        embedded.tidy(self.data_dir)
+        preparing.tidy(self.data_dir)
         if self.process is not None and (self.told_to_stop or self.is_ready):
             _say("Riverain has stopped.")
 
@@ -322,7 +323,7 @@ class Run:
         settings = self.settings
         is_new = settings.database_url is None and not (self.data_dir / "postgres").exists()
         _say("Making the database …" if is_new else "Starting …")
-        embedded.prepare(
+        preparing.prepare(
             self.data_dir,
             database=settings.database_url is None,
             redis=settings.redis_url is None,
@@ -340,7 +341,7 @@ class Run:
             )
         )
         self.process = subprocess.Popen(
-            embedded.launched(
+            servers.launched(
                 "SIGTERM",
                 [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(file)],
             ),
@@ -354,8 +355,8 @@ class Run:
         )
         self._wait(self.supervisor.answers, "supervisor", 20)
         if settings.database_url is None:
-            self._wait(lambda: embedded.answers(self.data_dir), "postgres", 60)
-            embedded.ensure_role_and_database(self.data_dir)
+            self._wait(lambda: preparing.answers(self.data_dir), "postgres", 60)
+            preparing.ensure_role_and_database(self.data_dir)
         if settings.redis_url is None:
             self._wait(self._forget_old_heartbeats, "valkey", 20)
 
@@ -364,7 +365,7 @@ class Run:
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(2)
-                connection.connect(str(embedded.valkey_socket(self.data_dir)))
+                connection.connect(str(layout.valkey_socket(self.data_dir)))
                 connection.sendall(b"DEL riverain:heartbeat\r\n")
                 return connection.recv(64).startswith(b":")
         except OSError:
@@ -418,7 +419,7 @@ class Run:
         with log.open("a", encoding="utf-8") as file:
             start = file.tell()
             self.helper = subprocess.Popen(
-                embedded.launched("SIGTERM", command),
+                servers.launched("SIGTERM", command),
                 cwd=PROJECT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

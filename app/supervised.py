@@ -18,8 +18,9 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from app import embedded, holding
+from app import holding
 from app.config import Settings
+from app.embedded import layout, servers
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -48,14 +49,14 @@ class Program:
 def programs(settings: Settings) -> list[Program]:
     """What runs, in the order of starting; embedded servers only where no URL is given."""
     data_dir = settings.data_dir.resolve()
-    runs = embedded.run_dir(data_dir)
+    runs = layout.run_dir(data_dir)
     listed: list[Program] = []
     if settings.database_url is None:
         listed.append(
-            Program("postgres", 10, embedded.postgres_command(data_dir), "INT", 30, is_server=True)
+            Program("postgres", 10, servers.postgres_command(data_dir), "INT", 30, is_server=True)
         )
     if settings.redis_url is None:
-        listed.append(Program("valkey", 20, embedded.valkey_command(data_dir), is_server=True))
+        listed.append(Program("valkey", 20, servers.valkey_command(data_dir), is_server=True))
     celery = [sys.executable, "-m", "celery", "-A", "wsgi:celery"]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return [
@@ -139,7 +140,7 @@ def programs(settings: Settings) -> list[Program]:
 
 
 def _ours(*command: str, nice: int = 0) -> list[str]:
-    return embedded.launched("SIGTERM", list(command), nice=nice)
+    return servers.launched("SIGTERM", list(command), nice=nice)
 
 
 def environment(settings: Settings, environ: dict[str, str]) -> dict[str, str]:
@@ -152,7 +153,7 @@ def environment(settings: Settings, environ: dict[str, str]) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         **environ,
         "DATA_DIR": str(data_dir),
-        "PROMETHEUS_MULTIPROC_DIR": str(embedded.run_dir(data_dir) / "metrics"),
+        "PROMETHEUS_MULTIPROC_DIR": str(layout.run_dir(data_dir) / "metrics"),
         holding.MARK: str(data_dir),
     }
 
@@ -160,7 +161,7 @@ def environment(settings: Settings, environ: dict[str, str]) -> dict[str, str]:
 def configuration(settings: Settings, listed: list[Program], *, is_root: bool) -> str:
     """The supervisor's configuration file."""
     data_dir = settings.data_dir.resolve()
-    runs = embedded.run_dir(data_dir)
+    runs = layout.run_dir(data_dir)
     socket = runs / "supervisor.sock"
     sections: dict[str, dict[str, object]] = {
         "supervisord": {

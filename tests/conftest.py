@@ -26,8 +26,9 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy.orm import Session, sessionmaker
 
-from app import create_app, embedded, migrating
+from app import create_app, migrating
 from app.config import Settings
+from app.embedded import layout, preparing, servers, sharing
 from core.db import db
 from geo import jurisdictions
 
@@ -46,7 +47,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     base = tmp_path_factory.getbasetemp()
     data_dir = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "servers"
     data_dir.mkdir(exist_ok=True)
-    with embedded.running(data_dir, durable=False):
+    with sharing.running(data_dir, durable=False):
         _build_template(data_dir)
         yield data_dir
 
@@ -64,39 +65,39 @@ def database_url(postgres: Path) -> Iterator[str]:
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Valkey of this worker's own."""
     data_dir = tmp_path_factory.mktemp("valkey")
-    embedded.prepare(data_dir, database=False)
+    preparing.prepare(data_dir, database=False)
     with (data_dir / "valkey.log").open("wb") as log:
-        server = subprocess.Popen(embedded.valkey_command(data_dir), stdout=log, stderr=log)
+        server = subprocess.Popen(servers.valkey_command(data_dir), stdout=log, stderr=log)
     try:
-        url = embedded.redis_url(data_dir)
+        url = layout.redis_url(data_dir)
         _wait_for_redis(url)
         yield url
     finally:
         server.kill()
         server.wait()
-        embedded.tidy(data_dir)
+        preparing.tidy(data_dir)
 
 
 @contextlib.contextmanager
 def new_database(postgres: Path, name: str) -> Iterator[str]:
     """A fresh database copied from the template, dropped at the end; its URL."""
-    with embedded.connect(postgres) as connection:
-        embedded.create_database(connection, name, template=TEMPLATE)
-    yield embedded.database_url(postgres).replace("/riverain?", f"/{name}?")
-    with embedded.connect(postgres) as connection:
+    with preparing.connect(postgres) as connection:
+        preparing.create_database(connection, name, template=TEMPLATE)
+    yield layout.database_url(postgres).replace("/riverain?", f"/{name}?")
+    with preparing.connect(postgres) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 def _build_template(data_dir: Path) -> None:
     """Run the migrations once; whoever comes second waits and finds the template there."""
-    with embedded.connect(data_dir) as connection:
+    with preparing.connect(data_dir) as connection:
         connection.execute("SELECT pg_advisory_lock(1)")
         names = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
         if TEMPLATE in names:
             return
         connection.execute("DROP DATABASE IF EXISTS building WITH (FORCE)")
-        embedded.create_database(connection, "building")
-        url = embedded.database_url(data_dir).replace("/riverain?", "/building?")
+        preparing.create_database(connection, "building")
+        url = layout.database_url(data_dir).replace("/riverain?", "/building?")
         app = create_app(_settings(data_dir, url, "redis://127.0.0.1:1/0"))
         migrating.install(app)
         with app.app_context():

@@ -13,8 +13,9 @@ import psutil
 import psycopg
 import pytest
 
-from app import embedded, holding
+from app import holding
 from app.config import Settings
+from app.embedded import layout, preparing, servers, sharing
 
 
 def settings_in(data_dir: Path) -> Settings:
@@ -26,29 +27,29 @@ def sessions(url: str) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def test_sockets_lie_in_data_dir_where_their_paths_are_short_enough(tmp_path: Path) -> None:
-    assert embedded.run_dir(Path("/srv/riverain")) == Path("/srv/riverain/run")
-    assert embedded.database_url(Path("/srv/riverain")) == (
+    assert layout.run_dir(Path("/srv/riverain")) == Path("/srv/riverain/run")
+    assert layout.database_url(Path("/srv/riverain")) == (
         "postgresql+psycopg://riverain@/riverain?host=/srv/riverain/run/pg"
     )
 
 
 def test_sockets_of_a_deep_data_dir_lie_in_tmp_the_same_for_whoever_asks() -> None:
     deep = Path("/srv") / ("x" * 120)
-    assert embedded.run_dir(deep) == embedded.run_dir(deep / ".." / deep.name)
-    assert embedded.run_dir(deep).parent == Path("/tmp")
-    assert embedded.run_dir(deep) != embedded.run_dir(deep / "other")
-    longest = embedded.run_dir(deep) / "pg" / ".s.PGSQL.5432.lock"
-    assert len(os.fsencode(longest)) <= embedded.LONGEST_SOCKET_PATH
+    assert layout.run_dir(deep) == layout.run_dir(deep / ".." / deep.name)
+    assert layout.run_dir(deep).parent == Path("/tmp")
+    assert layout.run_dir(deep) != layout.run_dir(deep / "other")
+    longest = layout.run_dir(deep) / "pg" / ".s.PGSQL.5432.lock"
+    assert len(os.fsencode(longest)) <= layout.LONGEST_SOCKET_PATH
 
 
 def test_a_socket_folder_that_somebody_else_prepared_is_refused(tmp_path: Path) -> None:
     deep = tmp_path / ("y" * 120)
     deep.mkdir()
-    trap = embedded.run_dir(deep)
+    trap = layout.run_dir(deep)
     trap.symlink_to(tmp_path)
     try:
-        with pytest.raises(embedded.EmbeddedError, match="belongs to somebody else"):
-            embedded.run_dir(deep)
+        with pytest.raises(layout.EmbeddedError, match="belongs to somebody else"):
+            layout.run_dir(deep)
     finally:
         trap.unlink()
 
@@ -61,26 +62,26 @@ def test_a_socket_folder_that_somebody_else_prepared_is_refused(tmp_path: Path) 
     ],
 )
 def test_celery_gets_the_broker_in_its_own_spelling(redis_url: str, broker_url: str) -> None:
-    assert embedded.broker_url(redis_url) == broker_url
+    assert layout.broker_url(redis_url) == broker_url
 
 
 def test_a_given_database_is_used_as_it_is(tmp_path: Path) -> None:
     given = Settings(data_dir=tmp_path, secret_key="x", database_url="postgresql://elsewhere/db")
-    with embedded.ensure_database(given) as url:
+    with sharing.ensure_database(given) as url:
         assert url == "postgresql://elsewhere/db"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_database_keeps_its_rows_over_a_stop_and_leaves_no_process(tmp_path: Path) -> None:
-    with embedded.ensure_database(settings_in(tmp_path)) as url:
+    with sharing.ensure_database(settings_in(tmp_path)) as url:
         with sessions(url) as connection:
             connection.execute("CREATE TABLE kept AS SELECT lower('É') AS letter")
         server = holding.postmaster(tmp_path / "postgres")
         assert server is not None
     assert not server.is_running()
-    assert not embedded.run_dir(tmp_path).exists()
+    assert not layout.run_dir(tmp_path).exists()
     assert not (tmp_path / "postgres" / "postmaster.pid").exists()
-    with embedded.ensure_database(settings_in(tmp_path)) as url, sessions(url) as connection:
+    with sharing.ensure_database(settings_in(tmp_path)) as url, sessions(url) as connection:
         assert connection.execute("SELECT letter FROM kept").fetchone() == ("é",)
 
 
@@ -89,14 +90,14 @@ def test_a_second_user_of_the_database_keeps_it_running_until_done(tmp_path: Pat
     seen: list[object] = []
 
     def second() -> None:
-        with embedded.ensure_database(settings_in(tmp_path)) as url:
+        with sharing.ensure_database(settings_in(tmp_path)) as url:
             is_open.set()
             may_end.wait(20)
             with sessions(url) as connection:
                 seen.append(connection.execute("SELECT 1").fetchone())
 
     other = threading.Thread(target=second)
-    with embedded.ensure_database(settings_in(tmp_path)):
+    with sharing.ensure_database(settings_in(tmp_path)):
         other.start()
         assert is_open.wait(20)
         threading.Timer(0.5, may_end.set).start()
@@ -105,13 +106,13 @@ def test_a_second_user_of_the_database_keeps_it_running_until_done(tmp_path: Pat
 
 
 def test_what_a_killed_run_left_is_found_by_its_data_dir_and_stopped(tmp_path: Path) -> None:
-    embedded.prepare(tmp_path, redis=False)
+    preparing.prepare(tmp_path, redis=False)
     sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
     ours = subprocess.Popen(sleeper, env={**os.environ, holding.MARK: str(tmp_path)})
     stranger = subprocess.Popen(sleeper, env={**os.environ, holding.MARK: str(tmp_path / "other")})
-    server = subprocess.Popen(embedded.postgres_command(tmp_path), stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(servers.postgres_command(tmp_path), stderr=subprocess.DEVNULL)
     try:
-        embedded.wait_for_database(tmp_path)
+        preparing.wait_for_database(tmp_path)
         held = holding.hold(tmp_path)
         assert holding.stop_orphans(tmp_path) == 2
         held.release()
@@ -132,28 +133,28 @@ def test_a_number_in_a_stale_pid_file_that_a_stranger_has_now_is_not_our_server(
 
 
 def test_the_database_comes_back_after_its_server_was_killed(tmp_path: Path) -> None:
-    embedded.prepare(tmp_path, redis=False)
-    server = subprocess.Popen(embedded.postgres_command(tmp_path), stderr=subprocess.DEVNULL)
-    embedded.wait_for_database(tmp_path)
+    preparing.prepare(tmp_path, redis=False)
+    server = subprocess.Popen(servers.postgres_command(tmp_path), stderr=subprocess.DEVNULL)
+    preparing.wait_for_database(tmp_path)
     children = psutil.Process(server.pid).children(recursive=True)
     server.kill()
     server.wait()
     psutil.wait_procs(children, timeout=10)
     assert (tmp_path / "postgres" / "postmaster.pid").exists()
-    with embedded.ensure_database(settings_in(tmp_path)) as url, sessions(url) as connection:
+    with sharing.ensure_database(settings_in(tmp_path)) as url, sessions(url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_cluster_of_another_postgresql_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "PG_VERSION").write_text("16\n")
-    with pytest.raises(embedded.EmbeddedError, match="was made by PostgreSQL 16 and this is 18"):
-        embedded.prepare(tmp_path, redis=False)
+    with pytest.raises(layout.EmbeddedError, match="was made by PostgreSQL 16 and this is 18"):
+        preparing.prepare(tmp_path, redis=False)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel does it on Linux only")
 def test_a_program_dies_with_whoever_launched_it(tmp_path: Path) -> None:
-    sleeper = embedded.launched("SIGTERM", [sys.executable, "-c", "import time; time.sleep(60)"])
+    sleeper = servers.launched("SIGTERM", [sys.executable, "-c", "import time; time.sleep(60)"])
     code = (
         "import subprocess, sys, time\n"
         f"child = subprocess.Popen({sleeper!r})\n"

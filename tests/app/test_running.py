@@ -18,8 +18,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app import embedded, holding, revisions, running, supervised
+from app import holding, revisions, running, supervised
 from app.config import Settings
+from app.embedded import layout, preparing, sharing
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -68,7 +69,7 @@ def test_a_port_in_use_is_named_with_the_way_out(tmp_path: Path, taken_port: int
     said = refusal(tmp_path, PORT=str(taken_port))
     assert f"port {taken_port} on 127.0.0.1 is in use" in said
     assert "make run PORT=" in said
-    assert not embedded.run_dir(tmp_path).exists()
+    assert not layout.run_dir(tmp_path).exists()
 
 
 def test_a_host_that_is_not_ours_is_refused(tmp_path: Path) -> None:
@@ -121,13 +122,13 @@ def test_a_redis_that_does_not_answer_is_named(tmp_path: Path, database_url: str
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, secret_key="x")
-    with embedded.ensure_database(settings), embedded.connect(tmp_path) as connection:
-        url = embedded.database_url(tmp_path).replace("+psycopg", "")
+    with sharing.ensure_database(settings), preparing.connect(tmp_path) as connection:
+        url = layout.database_url(tmp_path).replace("+psycopg", "")
         with connection.connect(url, autocommit=True) as mine:
             mine.execute("CREATE TABLE alembic_version AS SELECT '9999' AS version_num")
     said = refusal(tmp_path, PORT=str(free_port()))
     assert "made by a newer version of Riverain (revision 9999 is unknown here)" in said
-    assert not embedded.run_dir(tmp_path).exists()
+    assert not layout.run_dir(tmp_path).exists()
     assert holding.postmaster(tmp_path / "postgres") is None
 
 
@@ -293,7 +294,7 @@ def test_it_starts_everything_survives_kills_and_leaves_nothing_behind(data_dir:
     assert second.said[-1] == "Riverain has stopped."
     _, alive = psutil.wait_procs(left, timeout=0)
     assert alive == []
-    assert not embedded.run_dir(data_dir).exists()
+    assert not layout.run_dir(data_dir).exists()
     leftovers = [
         path
         for path in data_dir.rglob("*")
@@ -309,7 +310,7 @@ def test_told_to_stop_while_it_starts_it_stops(data_dir: Path) -> None:
     time.sleep(0.3)
     assert run.end(signal.SIGINT) == 0
     assert holding.orphans(data_dir) == []
-    assert not embedded.run_dir(data_dir).exists()
+    assert not layout.run_dir(data_dir).exists()
 
 
 def test_the_reason_of_a_failed_start_is_the_error_not_what_followed_from_it(

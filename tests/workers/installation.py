@@ -24,8 +24,9 @@ from sqlalchemy.orm import Session
 
 from accounts.actors import ANONYMOUS
 from accounts.models import Team
-from app import embedded, foundation, migrating, supervised
+from app import foundation, migrating, supervised
 from app.config import Settings
+from app.embedded import preparing
 from core.clock import utc_now
 from core.db import db, transaction
 from geo import jurisdictions
@@ -71,11 +72,11 @@ class Installation:
 
     def start_servers(self) -> None:
         """Start PostgreSQL and Valkey, with a small city in the database."""
-        embedded.prepare(self.data_dir)
+        preparing.prepare(self.data_dir)
         (self.data_dir / "log").mkdir(exist_ok=True)
         for name in _SERVERS:
             self.start(name)
-        embedded.wait_for_database(self.data_dir)
+        preparing.wait_for_database(self.data_dir)
         self.app = foundation.lay(self.settings)
         migrating.install(self.app)
         with self.app.app_context():
@@ -126,7 +127,7 @@ class Installation:
         if hasattr(self, "app"):
             with self.app.app_context():
                 db.engine.dispose()
-        embedded.tidy(self.data_dir)
+        preparing.tidy(self.data_dir)
 
     def load_city(self, services: int = 5) -> list[str]:
         """Load a city with a team for each service; the codes of the services."""
