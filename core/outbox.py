@@ -148,6 +148,11 @@ def withdraw(session: Session, subject_ids: Sequence[UUID]) -> None:
     )
 
 
+def is_anything_pending(session: Session) -> bool:
+    """Whether there is anything to claim; much cheaper than finding out by claiming."""
+    return bool(session.scalar(_IS_ANYTHING_PENDING))
+
+
 def claim_pending(
     session: Session,
     reactions: Mapping[str, Sequence[str]],
@@ -311,6 +316,10 @@ def retry_dead(session: Session, letter_ids: Sequence[int] | None, *, now: datet
     )
     return len(found)
 
+
+_IS_ANYTHING_PENDING = sa.text(
+    "SELECT EXISTS (SELECT FROM outbox_events WHERE relayed_at IS NULL)"
+)
 
 _EMIT = sa.text(
     """

@@ -32,7 +32,7 @@ from kombu.exceptions import OperationalError
 
 from core import outbox
 from core.clock import utc_now
-from core.db import db, transaction
+from core.db import db, reading, transaction
 from workers.queues import BATCH_OF, QUEUE_OF, QUEUES, REACTIONS
 
 log = structlog.get_logger()
@@ -100,6 +100,8 @@ class Relay:
 
     def round(self) -> Round:
         """Look once and publish what is found."""
+        if not self._is_anything_pending():
+            return Round()
         room = self._room()
         leaving = [
             name
@@ -127,6 +129,10 @@ class Relay:
             if left:
                 self._give_back(left)
         return Round(len(claimed), messages, is_full=len(claimed) == CLAIM)
+
+    def _is_anything_pending(self) -> bool:
+        with self._app.app_context(), reading() as session:
+            return outbox.is_anything_pending(session)
 
     def _room(self) -> Mapping[str, int]:
         with self._redis.pipeline(transaction=False) as pipe:
