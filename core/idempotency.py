@@ -84,6 +84,14 @@ def once(
     return declare
 
 
+def spend(session: Session, *what: str, now: datetime) -> bool:
+    """Use something up that may be used once within a day; False when it was used before.
+
+    In the caller's transaction, to be committed before anything is done with it.
+    """
+    return _claim(session, _digest("spent", *what), b"", None, now) is None
+
+
 def clear(session: Session, *, now: datetime) -> int:
     """Delete the answers that are no longer given again; called by the beat. How many."""
     gone = session.execute(

@@ -174,6 +174,9 @@ def unjoin(session: Session, child: ServiceRequest, *, by: Author, now: datetime
         raise NotJoinedError
     joined = _joining(session, child.id)
     child.parent_id = None
+    # Its people may have been forgotten with its parent's: what comes now is looked at again.
+    child.anonymised_at = None
+    child.photos_deleted_at = None
     for name, value in _restored(joined["before"]).items():
         setattr(child, name, value)
     _touch(now, child, parent)

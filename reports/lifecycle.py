@@ -172,3 +172,6 @@ def _set_status(report: ServiceRequest, after: Status, now: datetime) -> None:
     elif after.is_open:
         report.resolved_at = None
         report.closed_at = None
+        # Whoever joins in from now on is forgotten when it is over again.
+        report.anonymised_at = None
+        report.photos_deleted_at = None

@@ -153,6 +153,11 @@ class ServiceRequest(Base):
             "id",
             postgresql_where=sa.text(f"status IN ({_OPEN}) AND cell IS NULL"),
         ),
+        sa.Index(
+            "ix_service_requests_submitted_by",
+            "submitted_by",
+            postgresql_where=sa.text("submitted_by IS NOT NULL"),
+        ),
         # What retention has still to look at.
         sa.Index(
             "ix_service_requests_kept_contacts",
@@ -292,8 +297,12 @@ class Follower(Base):
     __tablename__ = "followers"
     __table_args__ = (
         sa.CheckConstraint(
-            "email IS NOT NULL OR phone IS NOT NULL OR person_id IS NOT NULL OR is_reporter",
+            "email IS NOT NULL OR phone IS NOT NULL OR person_id IS NOT NULL OR is_reporter"
+            " OR erased_at IS NOT NULL",
             name="reachable",
+        ),
+        sa.CheckConstraint(
+            "erased_at IS NULL OR num_nonnulls(name, email, phone, person_id) = 0", name="erased"
         ),
         sa.Index("ix_followers_report_id", "report_id"),
         sa.Index(
@@ -331,6 +340,9 @@ class Follower(Base):
     left_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     token_version: Mapped[int] = mapped_column(sa.SmallInteger, server_default=sa.text("1"))
+    erased_at: Mapped[datetime | None] = mapped_column(
+        comment="Name and contact were removed; the row stays to be counted"
+    )
 
 
 class Photo(Base):
@@ -341,6 +353,11 @@ class Photo(Base):
         one_of("state", PhotoState, "state"),
         sa.Index("ix_photos_report_id", "report_id"),
         sa.Index("ix_photos_staged", "created_at", postgresql_where=sa.text("state = 'staged'")),
+        sa.Index(
+            "ix_photos_to_delete",
+            "id",
+            postgresql_where=sa.text("state = 'dropped' AND storage_name IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

@@ -156,10 +156,10 @@ def reporter_of(session: Session, report_id: UUID) -> Contact | None:
 
 
 def notes_of(session: Session, report_id: UUID, kinds: Sequence[NoteKind]) -> list[Any]:
-    """The words of these kinds about a report, oldest first: kind, body, created_at."""
+    """The words of these kinds about a report, oldest first: id, kind, body, created_at."""
     return list(
         session.execute(
-            sa.select(Note.kind, Note.body, Note.created_at)
+            sa.select(Note.id, Note.kind, Note.body, Note.created_at)
             .where(Note.report_id == report_id, Note.kind.in_([kind.value for kind in kinds]))
             .order_by(Note.created_at, Note.id)
         )
@@ -274,7 +274,7 @@ def history(
     rows = rows[:limit]
     notes: dict[int, list[Any]] = {}
     for note in session.execute(
-        sa.select(Note.history_id, Note.kind, Note.body, Note.created_at)
+        sa.select(Note.id, Note.history_id, Note.kind, Note.body, Note.created_at)
         .where(
             Note.history_id.in_([row.id for row in rows]),
             Note.report_id == report_id,

@@ -121,6 +121,7 @@ class PhotoOut(Schema):
 class WordsOut(Schema):
     """What somebody wrote."""
 
+    id = fields.UUID(required=True)
     kind = fields.String(
         required=True, metadata={"description": "public, internal, question, answer or addition"}
     )

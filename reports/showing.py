@@ -249,7 +249,7 @@ def _is_overdue(row: Any, now: datetime) -> bool:
 
 
 def _note(note: Any) -> dict[str, Any]:
-    return {"kind": note.kind, "text": note.body, "created_at": note.created_at}
+    return {"id": note.id, "kind": note.kind, "text": note.body, "created_at": note.created_at}
 
 
 def _open_question(notes: Sequence[Any]) -> dict[str, Any] | None:

@@ -221,7 +221,6 @@ def _story(session: Session, report_id: UUID, *, is_reporter: bool) -> list[Happ
         .where(
             Note.report_id == report_id,
             Note.kind.in_([kind.value for kind in shown]),
-            Note.redacted_at.is_(None),
         )
         .order_by(Note.created_at, Note.id)
     ).all()

@@ -130,6 +130,12 @@ def insert_staged(
             for photo_id, photo in zip(ids, staged, strict=True)
         ],
     )
+    session.execute(
+        sa.update(ServiceRequest)
+        .where(ServiceRequest.id == report_id, ServiceRequest.photos_deleted_at.is_not(None))
+        .values(photos_deleted_at=None)
+        .execution_options(synchronize_session=False)
+    )
     emit_many(
         session,
         events.PHOTO_STAGED,
