@@ -5,8 +5,10 @@
 2. The counter belongs to the person who signed the call, else to the address it came from; an
    IPv6 network of 64 bits is one caller, because one household or phone has all of it. An address
    is believed from `X-Forwarded-For` only through the proxies that `TRUSTED_PROXIES` counts.
-3. One script call to Redis counts and decides (a sliding window made of two counters).
-4. When Redis is away, each process counts for itself and asks again after 1, 2, 4 … 32 seconds:
+3. Beside that counter, never instead of it, a request may count in two more: of the device that an
+   app names in `X-Device-Id`, and of the place that a report without a signature is about.
+4. One round trip to Redis counts and decides (a sliding window made of two counters, each).
+5. When Redis is away, each process counts for itself and asks again after 1, 2, 4 … 32 seconds:
    nobody is refused whom the shared count would have let through, and nobody waits.
 
 What is kept of an address is a keyed digest, for as long as the window lasts. It stands on
@@ -19,14 +21,13 @@ import enum
 import functools
 import hashlib
 import ipaddress
-import threading
 import time
-from collections.abc import Callable, Collection
+import uuid
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import redis
-import structlog
 from flask import Flask, current_app, request
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage, RedisStorage
@@ -34,19 +35,19 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from prometheus_client import Counter
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from core.errors import TooManyRequestsError
-
-log = structlog.get_logger()
+from core.patience import Patience
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 #: Redis answers in a fraction of a millisecond; whoever waits longer has lost it.
 TIMEOUT_S = 0.1
 
-#: After a failure Redis is left alone for a second, and for twice as long each time, up to this.
-LONGEST_PAUSE_S = 32.0
+#: Where an app may say which device it runs on: a UUID that it drew at random.
+DEVICE_HEADER = "X-Device-Id"
 
 ALONE = Counter(
     "riverain_limits_without_redis_total",
@@ -56,28 +57,34 @@ ALONE = Counter(
 
 @enum.unique
 class Allowance(enum.Enum):
-    """How often one caller may call the routes of a kind: for the public, and for staff."""
+    """How often one caller may call the routes of a kind: the public, staff, one device."""
 
     #: A map that somebody drags about reads a few times a second.
-    READ = ("600 per minute", "3000 per minute")
-    WRITE = ("60 per minute", "600 per minute")
+    READ = ("600 per minute", "3000 per minute", "600 per minute")
+    WRITE = ("60 per minute", "600 per minute", "60 per minute")
     #: A street of neighbours behind one address after a storm, or one class at school. Staff take
     #: calls and carry over lists.
-    INTAKE = ("100 per 5 minutes", "600 per minute")
+    INTAKE = ("100 per 5 minutes", "600 per minute", "30 per 5 minutes")
     #: An office that starts its day behind one address; still far too slow for guessing. Counted
     #: by address even for those who are signed in.
-    SIGN_IN = ("40 per 5 minutes", "40 per 5 minutes")
+    SIGN_IN = ("40 per 5 minutes", "40 per 5 minutes", "20 per 5 minutes")
     #: Each of these sends a message to somebody.
-    SIGN_IN_LINK = ("10 per 10 minutes", "10 per 10 minutes")
+    SIGN_IN_LINK = ("10 per 10 minutes", "10 per 10 minutes", "5 per 10 minutes")
 
-    def __init__(self, public: str, staff: str) -> None:
+    def __init__(self, public: str, staff: str, device: str) -> None:
         self.public: RateLimitItem = parse(public)
         self.staff: RateLimitItem = parse(staff)
+        self.device: RateLimitItem = parse(device)
 
     @property
     def is_by_address(self) -> bool:
         """Whether being signed in makes no difference."""
         return self in (Allowance.SIGN_IN, Allowance.SIGN_IN_LINK)
+
+
+#: How often people who do not sign in may report the same at the same place. A street lamp that is
+#: out, or a burst main, is told by a hundred neighbours in an evening; three a second are a flood.
+PLACE: RateLimitItem = parse("150 per 10 minutes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +95,19 @@ class Caller:
     is_staff: bool
 
 
-def limited(allowance: Allowance) -> Callable[[View], View]:
-    """Declare the allowance of a view; anywhere below `route`. It wraps nothing."""
+def limited(
+    allowance: Allowance, *, place: Callable[[], str | None] | None = None
+) -> Callable[[View], View]:
+    """Declare the allowance of a view; anywhere below `route`. It wraps nothing.
+
+    Args:
+        place: what and where the request in hand is about, for callers who did not sign in; None
+            where that is not known yet, and the view may call `hold_place` once it is.
+    """
 
     def declare(view: View) -> View:
         view.allowance = allowance  # type: ignore[attr-defined]
+        view.place_of = place  # type: ignore[attr-defined]
         return view
 
     return declare
@@ -115,6 +130,18 @@ def install(
     """
     limiter = _Limiter(_Count(redis_url), secret, caller, frozenset(exempt))
     app.before_request(limiter.hold)
+    app.extensions["limits"] = limiter
+
+
+def hold_place(place: str) -> None:
+    """Count the request in hand at a place, if its caller did not sign in and limits are on.
+
+    Raises:
+        TooManyRequestsError: too many came from there in a short time.
+    """
+    limiter: _Limiter | None = current_app.extensions.get("limits")
+    if limiter is not None:
+        limiter.hold_place(place)
 
 
 def trust_proxies(app: Flask, proxies: int) -> None:
@@ -139,68 +166,100 @@ def network_of(address: str) -> str | None:
     return str(ip)
 
 
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """One counter that a request counts in: how much it allows, and whose it is."""
+
+    limit: RateLimitItem
+    whose: tuple[str, ...]
+
+
 class _Count:
     """Counts in Redis; in this process while Redis is away."""
 
     def __init__(self, redis_url: str) -> None:
-        self._shared = SlidingWindowCounterRateLimiter(
-            RedisStorage(
-                # limits spells Unix sockets its own way.
-                f"redis+{redis_url}" if redis_url.startswith("unix://") else redis_url,
-                socket_connect_timeout=TIMEOUT_S,
-                socket_timeout=TIMEOUT_S,
-                # A second attempt is the next request's.
-                retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]
-            )
+        self._storage = RedisStorage(
+            # limits spells Unix sockets its own way.
+            f"redis+{redis_url}" if redis_url.startswith("unix://") else redis_url,
+            socket_connect_timeout=TIMEOUT_S,
+            socket_timeout=TIMEOUT_S,
+            # A second attempt is the next request's.
+            retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]
         )
+        self._shared = SlidingWindowCounterRateLimiter(self._storage)
         self._alone: SlidingWindowCounterRateLimiter | None = None
-        self._lock = threading.Lock()
-        self._pause_s = 0.0
-        self._ask_again_at = 0.0
+        self._patience = Patience("limits")
 
-    def hit(self, limit: RateLimitItem, *whose: str) -> int | None:
-        """Count one call: None when it is within the limit, else the seconds to wait."""
-        paused_s = self._pause_s
-        if self._may_ask():
+    def hit(self, hits: Sequence[_Hit]) -> tuple[_Hit, int] | None:
+        """Count one call in each counter.
+
+        None when it is within every limit, else the counter that refuses and the seconds to wait.
+        """
+        noted_s = self._patience.pause_s
+        if self._patience.may_ask():
             try:
-                wait_s = _hit(self._shared, limit, *whose)
+                refused = self._hit_shared(hits)
             except (redis.RedisError, OSError) as error:
-                self._leave_alone(error, paused_s)
+                if self._patience.failed(error, noted_s) and self._alone is None:
+                    self._alone = SlidingWindowCounterRateLimiter(MemoryStorage())
             else:
-                if paused_s:
-                    self._come_back()
-                return wait_s
+                self._patience.answered(noted_s)
+                return refused
         ALONE.inc()
-        alone = self._alone
-        return None if alone is None else _hit(alone, limit, *whose)
+        if self._alone is None:
+            return None
+        over = [hit for hit in hits if not self._alone.hit(hit.limit, *hit.whose)]
+        return (over[0], _wait_s(self._alone, over[0])) if over else None
 
-    def _may_ask(self) -> bool:
-        """Whether to try Redis; while it is away one thread at a time may, when its time comes."""
-        if not self._pause_s:
-            return True
-        with self._lock:
-            now = time.monotonic()
-            if now < self._ask_again_at:
-                return False
-            self._ask_again_at = now + self._pause_s
-            return True
+    def _hit_shared(self, hits: Sequence[_Hit]) -> tuple[_Hit, int] | None:
+        if len(hits) == 1:
+            is_within = [self._shared.hit(hits[0].limit, *hits[0].whose)]
+        else:
+            is_within = self._hit_together(hits)
+        for hit, is_welcome in zip(hits, is_within, strict=True):
+            if not is_welcome:
+                return hit, _wait_s(self._shared, hit)
+        return None
 
-    def _leave_alone(self, error: Exception, paused_s: float) -> None:
-        with self._lock:
-            if self._pause_s != paused_s:
-                # Another thread found out at the same time; one step is enough.
-                return
-            if self._alone is None:
-                self._alone = SlidingWindowCounterRateLimiter(MemoryStorage())
-            self._pause_s = min(max(1.0, self._pause_s * 2), LONGEST_PAUSE_S)
-            self._ask_again_at = time.monotonic() + self._pause_s
-            pause_s = self._pause_s
-        log.warning("limits.redis_away", error=type(error).__name__, asked_again_in_s=pause_s)
+    def _hit_together(self, hits: Sequence[_Hit]) -> list[bool]:
+        """Several counters in one round trip, by the script that `limits` counts one with.
 
-    def _come_back(self) -> None:
-        with self._lock:
-            self._pause_s = 0.0
-        log.info("limits.redis_back")
+        Every counter counts the call, whatever the others say of it: whoever is over the limit of
+        a place still uses up their own.
+        """
+        storage, script = self._storage, self._storage.lua_acquire_sliding_window
+        client: Any = storage.get_connection()
+        for is_last in (False, True):
+            with client.pipeline(transaction=False) as pipe:
+                for hit in hits:
+                    key = hit.limit.key_for(*hit.whose)
+                    # The names that RedisStorage.acquire_sliding_window_entry gives them.
+                    current = storage.prefixed_key(f"{{{key}}}")
+                    pipe.evalsha(
+                        script.sha,
+                        2,
+                        f"{current}/-1",
+                        current,
+                        hit.limit.amount,
+                        hit.limit.get_expiry(),
+                        1,
+                    )
+                try:
+                    return [bool(answer) for answer in pipe.execute()]
+                except redis.exceptions.NoScriptError:
+                    # Redis forgot its scripts; nothing was counted.
+                    if is_last:
+                        raise
+                    client.script_load(script.script)
+        raise AssertionError
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """What a view declared."""
+
+    allowance: Allowance
+    place: Callable[[], str | None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +270,7 @@ class _Limiter:
     secret: str
     caller: Callable[[], Caller | None]
     exempt: frozenset[str]
-    allowances: dict[tuple[str, str], Allowance] = field(default_factory=dict)
+    declared: dict[tuple[str, str], _Declared] = field(default_factory=dict)
 
     def hold(self) -> None:
         """Count the request in hand. Callers without an address (a local socket) are not held:
@@ -223,26 +282,58 @@ class _Limiter:
         endpoint, method = request.endpoint, request.method
         if endpoint is None or endpoint in self.exempt or method == "OPTIONS":
             return
-        allowance = self.allowances.get((endpoint, method))
-        if allowance is None:
-            allowance = self.allowances[endpoint, method] = _allowance(endpoint, method)
-        limit, whose = allowance.public, _digest(self.secret, request.remote_addr or "")
-        if not allowance.is_by_address:
-            caller = self.caller()
-            if caller is not None:
-                limit = allowance.staff if caller.is_staff else allowance.public
-                whose = caller.id
-        if whose is None:
-            return
-        wait_s = self.count.hit(limit, "riverain", allowance.name.lower(), whose)
-        if wait_s is not None:
-            raise _refusal(limit, wait_s)
+        declared = self.declared.get((endpoint, method))
+        if declared is None:
+            declared = self.declared[endpoint, method] = _declared(endpoint, method)
+        allowance = declared.allowance
+        caller = None if allowance.is_by_address else self.caller()
+        limit = allowance.public
+        if caller is not None:
+            whose: str | None = caller.id
+            if caller.is_staff:
+                limit = allowance.staff
+        else:
+            whose = _digest(self.secret, request.remote_addr or "")
+        hits = [] if whose is None else [_Hit(limit, ("riverain", allowance.name.lower(), whose))]
+        if caller is None or not caller.is_staff:
+            device = _device()
+            if device is not None:
+                key = _keyed(self.secret, device)
+                hits.append(_Hit(allowance.device, ("riverain", allowance.name.lower(), key)))
+        unreadable: HTTPException | None = None
+        if declared.place is not None and caller is None:
+            try:
+                place = declared.place()
+            except HTTPException as error:
+                # A body that cannot be read is a call like any other.
+                unreadable = error
+            else:
+                if place is not None:
+                    hits.append(self._place_hit(place))
+        self._hit(hits)
+        if unreadable is not None:
+            raise unreadable
+
+    def hold_place(self, place: str) -> None:
+        """Count the request in hand at a place that was known only after its body was read.
+
+        Raises:
+            TooManyRequestsError
+        """
+        if self.caller() is None:
+            self._hit([self._place_hit(place)])
+
+    def _place_hit(self, place: str) -> _Hit:
+        return _Hit(PLACE, ("riverain", "place", _keyed(self.secret, place)))
+
+    def _hit(self, hits: Sequence[_Hit]) -> None:
+        refused = self.count.hit(hits) if hits else None
+        if refused is not None:
+            raise _refusal(*refused)
 
 
-def _hit(counter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, *whose: str) -> int | None:
-    if counter.hit(limit, *whose):
-        return None
-    reset_at = counter.get_window_stats(limit, *whose).reset_time
+def _wait_s(counter: SlidingWindowCounterRateLimiter, hit: _Hit) -> int:
+    reset_at = counter.get_window_stats(hit.limit, *hit.whose).reset_time
     return max(1, int(reset_at - time.time()) + 1)
 
 
@@ -252,26 +343,42 @@ def _digest(secret: str, address: str) -> str | None:
     network = network_of(address)
     if network is None:
         return None
+    return _keyed(secret, network)
+
+
+def _keyed(secret: str, text: str) -> str:
     return hashlib.blake2b(
-        network.encode(), key=secret.encode()[: hashlib.blake2b.MAX_KEY_SIZE], digest_size=12
+        text.encode(), key=secret.encode()[: hashlib.blake2b.MAX_KEY_SIZE], digest_size=12
     ).hexdigest()
 
 
-def _allowance(endpoint: str, method: str) -> Allowance:
+def _device() -> str | None:
+    """The device that the caller says it is; None without one, or when it is no UUID."""
+    given = request.headers.get(DEVICE_HEADER)
+    if given is None:
+        return None
+    try:
+        return f"device {uuid.UUID(given)}"
+    except ValueError:
+        return None
+
+
+def _declared(endpoint: str, method: str) -> _Declared:
     view: Any = current_app.view_functions[endpoint]
     view_class = getattr(view, "view_class", None)
     if view_class is not None:
         view = getattr(view_class, method.lower(), None)
     given: Allowance | None = getattr(view, "allowance", None)
-    if given is not None:
-        return given
-    return Allowance.READ if method in ("GET", "HEAD") else Allowance.WRITE
+    if given is None:
+        given = Allowance.READ if method in ("GET", "HEAD") else Allowance.WRITE
+    return _Declared(given, getattr(view, "place_of", None))
 
 
-def _refusal(limit: RateLimitItem, wait_s: int) -> TooManyRequestsError:
+def _refusal(hit: _Hit, wait_s: int) -> TooManyRequestsError:
     """Raised, so that each part of the application answers in its own way: a page, a document."""
+    what = "reports of this kind from this place" if hit.limit is PLACE else "calls"
     return TooManyRequestsError(
-        f"At most {limit.amount} calls in {limit.get_expiry()} seconds;"
+        f"At most {hit.limit.amount} {what} in {hit.limit.get_expiry()} seconds;"
         f" try again in {wait_s} seconds.",
         retry_after=wait_s,
     )

@@ -7,6 +7,7 @@ import functools
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -61,9 +62,24 @@ def make(redis_url: str, valkey: redis.Redis, signed: dict[str, Caller]) -> Call
             "/link", "link", limited(Allowance.SIGN_IN_LINK)(lambda: "sent"), methods=["POST"]
         )
         app.add_url_rule("/class", view_func=ByMethod.as_view("by_method"))
+        app.add_url_rule(
+            "/reports",
+            "reports",
+            limited(Allowance.INTAKE, place=lambda: request.headers.get("X-Place"))(take),
+            methods=["POST"],
+        )
         return app
 
     return make
+
+
+def take() -> str:
+    """Knows the place only by itself when the header does not say it."""
+    from flask import request
+
+    if "X-Place" not in request.headers and "place" in request.form:
+        limits.hold_place(request.form["place"])
+    return "taken"
 
 
 class ByMethod(MethodView):
@@ -218,6 +234,105 @@ def test_no_address_is_kept_readable(client: FlaskClient, valkey: redis.Redis) -
     assert all(0 < valkey.ttl(key) <= 1200 for key in valkey.scan_iter("*"))
 
 
+# -- devices and places ----------------------------------------------------------------------------
+
+DEVICE = "6b7a7d3e-3f7c-4a52-9d0e-6a3f1b2c4d5e"
+
+
+def report(client: FlaskClient, address: str = "192.0.2.1", **headers: str) -> int:
+    return client.post(
+        "/reports", environ_base={"REMOTE_ADDR": address}, headers=headers
+    ).status_code
+
+
+def test_a_device_that_changes_its_network_is_still_one(client: FlaskClient) -> None:
+    headers = {"X-Device-Id": DEVICE}
+    answers = [report(client, f"192.0.2.{number}", **headers) for number in range(31)]
+    assert answers == [200] * 30 + [429]
+    assert report(client, "192.0.2.99", **{"X-Device-Id": DEVICE.upper()}) == 429
+    assert report(client, "192.0.2.99") == 200
+
+
+def test_naming_ever_new_devices_does_not_replace_the_address(client: FlaskClient) -> None:
+    answers = [report(client, **{"X-Device-Id": str(uuid.uuid4())}) for _ in range(101)]
+    assert answers == [200] * 100 + [429]
+
+
+@pytest.mark.parametrize("named", ["", "my phone", "0", "x" * 5000])
+def test_what_is_no_uuid_is_no_device(client: FlaskClient, named: str) -> None:
+    assert {report(client, **{"X-Device-Id": named}) for _ in range(40)} == {200}
+
+
+def test_a_hundred_neighbours_may_tell_of_the_same_place_and_a_flood_may_not(
+    client: FlaskClient,
+) -> None:
+    headers = {"X-Place": "here|lamp"}
+    answers = [report(client, f"198.51.100.{number}", **headers) for number in range(151)]
+    assert answers == [200] * 150 + [429]
+    assert report(client, "203.0.113.1", **{"X-Place": "there|lamp"}) == 200
+    assert report(client, "203.0.113.1") == 200
+
+
+def test_a_place_that_the_view_reads_counts_in_the_same_count(client: FlaskClient) -> None:
+    for number in range(150):
+        report(client, f"198.51.100.{number}", **{"X-Place": "here|lamp"})
+    refused = client.post(
+        "/reports", data={"place": "here|lamp"}, environ_base={"REMOTE_ADDR": "203.0.113.7"}
+    )
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert refused.json is not None
+    assert "this place" in refused.json["detail"]
+
+
+def test_who_signed_in_is_counted_by_no_place_and_staff_by_no_device(client: FlaskClient) -> None:
+    place, device = {"X-Place": "here|lamp"}, {"X-Device-Id": DEVICE}
+    for number in range(150):
+        report(client, f"198.51.100.{number}", **place)
+    assert report(client, Authorization="marie", **place) == 200
+    assert {report(client, Authorization="agent", **place, **device) for _ in range(40)} == {200}
+
+
+def test_all_counters_of_a_request_are_one_round_trip(
+    client: FlaskClient, valkey: redis.Redis
+) -> None:
+    headers = {"X-Place": "here|lamp", "X-Device-Id": DEVICE}
+    report(client, **headers)
+    before = _reads(valkey)
+    report(client, **headers)
+    # Reading the number is one itself.
+    assert _reads(valkey) - before == 2
+
+
+def _reads(valkey: redis.Redis) -> int:
+    return int(valkey.info("stats")["total_reads_processed"])
+
+
+def test_a_redis_that_forgot_its_scripts_is_told_them_again(
+    client: FlaskClient, valkey: redis.Redis
+) -> None:
+    headers = {"X-Place": "here|lamp", "X-Device-Id": DEVICE}
+    report(client, **headers)
+    alone = limits.ALONE._value.get()
+    valkey.script_flush()
+    answers = [report(client, f"192.0.2.{number}", **headers) for number in range(30)]
+    assert answers == [200] * 29 + [429]
+    assert limits.ALONE._value.get() == alone
+
+
+def test_without_redis_places_and_devices_are_counted_too(make: Callable[..., Flask]) -> None:
+    client = make(url="redis://127.0.0.1:1/0").test_client()
+    answers = [report(client, **{"X-Device-Id": DEVICE}) for _ in range(31)]
+    assert answers == [200] * 30 + [429]
+
+
+def test_no_device_is_kept_readable(client: FlaskClient, valkey: redis.Redis) -> None:
+    report(client, **{"X-Device-Id": DEVICE, "X-Place": "here|lamp"})
+    stored = b" ".join(valkey.scan_iter("*"))
+    assert DEVICE.encode() not in stored
+    assert b"here" not in stored
+
+
 # -- a Redis that is away --------------------------------------------------------------------------
 
 
@@ -294,10 +409,11 @@ def test_redis_coming_back_counts_for_all_again(
 
 def test_threads_that_find_out_together_pause_once() -> None:
     away = limits._Count("redis://127.0.0.1:1/0")
-    hit = functools.partial(away.hit, Allowance.READ.public, "test", "somebody")
+    hits = [limits._Hit(Allowance.READ.public, ("test", "somebody"))]
+    hit = functools.partial(away.hit, hits)
     threads = [threading.Thread(target=hit) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert away._pause_s == 1
+    assert away._patience.pause_s == 1
