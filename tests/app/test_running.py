@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app import holding, revisions, running, supervised
+from app import holding, revisions, supervised, telling
 from app.config import Settings
 from app.embedded import layout, preparing, sharing
 
@@ -202,7 +202,7 @@ def test_an_error_in_a_log_is_shown_once_and_the_rest_is_not(
 ) -> None:
     log = tmp_path / "worker.log"
     log.write_text(json.dumps({"level": "error", "event": "of an earlier run"}) + "\n")
-    complaints = running.Complaints(tmp_path)
+    complaints = telling.Complaints(tmp_path)
     complaints.begin()
     with log.open("a") as file:
         file.write(json.dumps({"level": "info", "event": "task.done"}) + "\n")
@@ -322,4 +322,4 @@ def test_the_reason_of_a_failed_start_is_the_error_not_what_followed_from_it(
         "ModuleNotFoundError: No module named 'h3'\n\n"
         "Error: No such command 'db'.\n"
     )
-    assert running._last_line(log) == "ModuleNotFoundError: No module named 'h3'."
+    assert telling.last_line(log) == "ModuleNotFoundError: No module named 'h3'."
