@@ -26,9 +26,9 @@ from app.city_assets import Assets
 from app.city_files import Document, Fault, Findings
 from app.city_places import Places, as_json
 from geo.loading import AddressSpec, AreaSpec, JurisdictionSpec
-from reports import routing_grammar
+from reports import routing_grammar, routing_names, routing_rules
 from reports.loading import ServiceSpec
-from reports.routing_grammar import Rule
+from reports.routing_rules import Rule
 from reports.vocabulary import ServiceKind, Source
 
 _CITY, _SERVICES, _TEAMS = "city.yaml", "services.yaml", "teams.yaml"
@@ -271,10 +271,10 @@ class _Reading:
             self._note_rules(error.faults)
             return ()
         if is_complete:
-            self._note_rules(routing_grammar.check(rules, _vocabulary(services, areas, teams)))
+            self._note_rules(routing_names.check(rules, _vocabulary(services, areas, teams)))
         return rules
 
-    def _note_rules(self, faults: Sequence[routing_grammar.RuleFault]) -> None:
+    def _note_rules(self, faults: Sequence[routing_rules.RuleFault]) -> None:
         for fault in faults:
             word = f"“{fault.word}”: " if fault.word else ""
             self.findings.fault(_RULES, fault.line, f"{word}{fault.reason}")
@@ -364,8 +364,8 @@ def _attribute(attribute: Mapping[str, Any], order: int) -> dict[str, Any]:
 
 def _vocabulary(
     services: Sequence[ServiceSpec], areas: Sequence[AreaSpec], teams: Sequence[TeamSpec]
-) -> routing_grammar.Vocabulary:
-    return routing_grammar.Vocabulary(
+) -> routing_names.Vocabulary:
+    return routing_names.Vocabulary(
         services={
             service.code: {
                 attribute["code"]: (
