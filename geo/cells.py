@@ -124,6 +124,24 @@ def children_range(cell: int) -> Range:
     return low, low | (_ALL_SIXES & ((1 << finer) - 1))
 
 
+def widened(ranges: Iterable[Range], resolution: int) -> list[Range]:
+    """The ranges, grown to whole cells of a resolution; sorted, disjoint.
+
+    Whether a position lies in them then depends on its cell of that resolution alone, which is
+    what a reader may know who sees rounded positions.
+    """
+    # Digits of finer cells than asked for: at the low end all zero, at the high end all six.
+    finer = (1 << (_DIGIT_BITS * (POSITION_RESOLUTION - resolution))) - 1
+    grown: list[Range] = []
+    for low, high in sorted(ranges):
+        wide = (low & ~finer, (high & ~finer) | (_ALL_SIXES & finer))
+        if grown and wide[0] <= _next(grown[-1][1]):
+            grown[-1] = (grown[-1][0], max(grown[-1][1], wide[1]))
+        else:
+            grown.append(wide)
+    return grown
+
+
 def cover_disk(point: Point, radius_m: float, *, max_ranges: int = MAX_DISK_RANGES) -> list[Range]:
     """Ranges of cells that surely hold every position within the radius; sorted, disjoint.
 

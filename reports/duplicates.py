@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from reports.duplicate_rules import (
     Search,
     Verdicts,
 )
+from reports.rules import BLOCK_RESOLUTION
 from reports.vocabulary import OPEN_STATUSES, Visibility
 
 #: The judge in force.
@@ -45,6 +46,8 @@ class Question:
     jurisdiction_id: int
     point: Point
     search: Search
+    #: Cells to look in; None: those within the radius of the search.
+    ranges: Sequence[cells.Range] | None = None
 
 
 def scope_of(service: ServiceEntry, catalogue: Catalogue) -> Scope:
@@ -154,7 +157,12 @@ def similar(
     now: datetime,
     judge: DuplicateJudge = JUDGE,
 ) -> list[Ranked]:
-    """The open reports that a new one of this service at this place may repeat, best first."""
+    """The open reports that a new one of this service at this place may repeat, best first.
+
+    For the public: of services that show blocks only, those of the same block are found, all of
+    them and as if they lay in its middle. Whoever asks from place to place learns no more of them
+    than the map says.
+    """
     report = Features(
         id=UUID(int=0),
         service_id=service.id,
@@ -162,8 +170,28 @@ def similar(
         point=point,
         scope=scope_of(service, catalogue),
     )
-    question = Question(catalogue.place.id, point, judge.search(report))
-    return judge.rank(report, candidates(session, [question])[0])
+    search = judge.search(report)
+    blurred = {item.id for item in catalogue.services if item.public_precision == "block"}
+    exact_ids = tuple(id_ for id_ in search.service_ids if id_ not in blurred)
+    blurred_ids = tuple(id_ for id_ in search.service_ids if id_ in blurred)
+    block = cells.cell_of(point, BLOCK_RESOLUTION)
+    middle = cells.centre_of(block)
+    exact, shared = candidates(
+        session,
+        [
+            Question(catalogue.place.id, point, replace(search, service_ids=exact_ids)),
+            Question(
+                catalogue.place.id,
+                middle,
+                replace(search, service_ids=blurred_ids),
+                [cells.children_range(block)],
+            ),
+        ],
+    )
+    ranked = judge.rank(report, exact) + judge.rank(
+        replace(report, point=middle), [replace(item, point=middle) for item in shared]
+    )
+    return sorted(ranked, key=lambda item: -item.score)
 
 
 def _arrays(questions: Sequence[Question]) -> Mapping[str, list[object]]:
@@ -175,7 +203,10 @@ def _arrays(questions: Sequence[Question]) -> Mapping[str, list[object]]:
     for number, question in enumerate(questions):
         search = question.search
         services = "{" + ",".join(str(id_) for id_ in search.service_ids) + "}"
-        for low, high in cells.cover_disk(question.point, search.radius_m):
+        ranges = question.ranges
+        if ranges is None:
+            ranges = cells.cover_disk(question.point, search.radius_m)
+        for low, high in ranges if search.service_ids else ():
             arrays["question"].append(number)
             arrays["place"].append(question.jurisdiction_id)
             arrays["low"].append(low)

@@ -27,7 +27,7 @@ from accounts.actors import Scope
 from core.pagination import BadCursorError, Page, pack, unpack
 from core.text import fold
 from geo import jurisdictions
-from geo.cells import REACH, Range, cover_box, cover_disk, edge_m
+from geo.cells import REACH, Range, cover_box, cover_disk, edge_m, widened
 from geo.jurisdictions import JurisdictionRef
 from geo.measures import MEAN_RADIUS_M, Box, Point, distance_m
 from reports.catalogue import catalogue_of
@@ -287,17 +287,19 @@ def _place_conditions(filters: Filters, blurred: Sequence[int]) -> list[sa.Colum
 
     Args:
         blurred: services of which the reader sees rounded positions. They are asked for by a wider
-            margin here and measured where they are shown: whoever moves a box about must not
-            learn more than the map says.
+            margin here, in whole blocks, and measured where they are shown: whoever moves a box
+            about must not learn more than the map says, not even by whether there is a next page.
     """
     conditions: list[sa.ColumnElement[bool]] = []
     margin_m = _BLOCK_M if blurred else 0.0
     if filters.box is not None:
-        conditions.append(_in_cells(cover_box(_grown(filters.box, margin_m))))
+        ranges = cover_box(_grown(filters.box, margin_m))
+        conditions.append(_in_cells(widened(ranges, BLOCK_RESOLUTION) if blurred else ranges))
         conditions.append(_or_blurred(_in_box(filters.box), blurred))
     if filters.near is not None:
         reach_m = filters.radius_m + margin_m
-        conditions.append(_in_cells(cover_disk(filters.near, reach_m)))
+        ranges = cover_disk(filters.near, reach_m)
+        conditions.append(_in_cells(widened(ranges, BLOCK_RESOLUTION) if blurred else ranges))
         conditions.append(
             _or_blurred(_within(filters.near, filters.radius_m * _SPHERE_SLACK + 1), blurred)
         )
