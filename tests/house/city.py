@@ -9,8 +9,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from flask import Flask
+from sqlalchemy.orm import Session
 
+from accounts import cookies, keys
+from accounts.models import SignInSession
 from accounts.rules import Role
+from accounts.secrets import SESSION_PREFIX, digest, new_token
 from core.clock import utc_now
 from core.db import db, transaction
 from core.tokens import Purpose, token_for
@@ -21,7 +25,9 @@ from reports.models import ServiceRequest
 from reports.vocabulary import ActorKind, Status, Visibility
 from tests.factories import (
     COMEDIE,
+    SignedIn,
     new_area,
+    new_citizen,
     new_follower,
     new_jurisdiction,
     new_photo,
@@ -89,7 +95,11 @@ def settle(app: Flask) -> City:
         staff = {
             "agent": new_staff(session, city, Role.AGENT, team=team),
             "manager": new_staff(session, city, Role.MANAGER),
+            "admin": new_staff(session, city, Role.ADMIN),
+            "auditor": new_staff(session, city, Role.AUDITOR),
+            "citizen": new_citizen(session),
         }
+        key = keys.create_key(session, staff["agent"].person.email or "", "program", now=utc_now())
         secret = app.config["SECRET_KEY"]
         return City(
             jurisdiction=city.code,
@@ -97,8 +107,35 @@ def settle(app: Flask) -> City:
             teams=[team.code, other.code, "needs-place", "unrouted"],
             reports={each: token_for(secret, Purpose.TRACK, each, 1) for each in reports},
             followers=followers,
-            callers={"nobody": {}} | {name: one.headers for name, one in staff.items()},
+            callers={
+                "nobody": {},
+                "key": {"Authorization": f"Bearer {key}"},
+                "browser": browser_of(session, staff["manager"]),
+            }
+            | {name: one.headers for name, one in staff.items()},
         )
+
+
+AUDIT_TABLES = ("audit_entries", "audit_seals")
+
+
+def browser_of(session: Session, somebody: SignedIn) -> dict[str, str]:
+    """What the browser of somebody sends whose session's token travels in a cookie."""
+    row = session.scalars(sa.select(SignInSession).filter_by(person_id=somebody.id)).one()
+    token = new_token(SESSION_PREFIX)
+    own = SignInSession(
+        person_id=somebody.id,
+        token_hash=digest(token),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        is_browser=True,
+    )
+    session.add(own)
+    session.flush()
+    return {
+        "Cookie": f"{cookies.name()}={token}",
+        cookies.CSRF_HEADER: cookies.csrf_token(own.id),
+    }
 
 
 #: Near the middle of the city.
@@ -129,4 +166,9 @@ def clear(app: Flask) -> None:
         with db.engine.begin() as connection:
             names = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
             tables = ", ".join(f'"{name}"' for name in sorted(names))
+            # What keeps everybody from emptying the audit log is lifted for it.
+            for table in AUDIT_TABLES:
+                connection.execute(sa.text(f"ALTER TABLE {table} DISABLE TRIGGER append_only"))
             connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+            for table in AUDIT_TABLES:
+                connection.execute(sa.text(f"ALTER TABLE {table} ENABLE TRIGGER append_only"))
