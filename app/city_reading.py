@@ -21,7 +21,7 @@ import shapely.geometry
 
 from accounts.loading import TeamSpec
 from accounts.models import DigestChoice
-from app import city_files, city_schemas
+from app import city_fields, city_files, city_schemas
 from app.city_assets import Assets
 from app.city_files import Document, Fault, Findings
 from app.city_places import Places, as_json
@@ -97,11 +97,11 @@ class _Reading:
         locales = (
             tuple(item for item in said if isinstance(item, str)) if isinstance(said, list) else ()
         )
-        token = city_schemas.LOCALES.set(locales)
+        token = city_fields.LOCALES.set(locales)
         try:
             return self._read(document)
         finally:
-            city_schemas.LOCALES.reset(token)
+            city_fields.LOCALES.reset(token)
 
     def _read(self, document: Document | None) -> City:
         city = city_schemas.load(city_schemas.CityIn(), document, self.findings) if document else {}
@@ -165,7 +165,7 @@ class _Reading:
         return city_files.read_yaml(self.folder, name, self.findings)
 
     def _loaded(
-        self, name: str, schema: city_schemas.Schema
+        self, name: str, schema: city_fields.Schema
     ) -> tuple[Document, dict[str, Any]] | None:
         document = self._document(name)
         if document is None:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import re
 import zoneinfo
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
-from datetime import date, time
+from datetime import date
 from typing import Any
 
 import holidays
@@ -20,175 +18,30 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from accounts.models import DigestChoice
-from app.city_files import Document, Findings, is_known_crs
+from app.city_fields import (
+    LOCALE,
+    Clock,
+    Code,
+    Coded,
+    Crs,
+    Period,
+    Schema,
+    Text,
+    Translated,
+    number,
+    one_of,
+    whole,
+)
+from app.city_files import Document, Findings
 from reports.vocabulary import ServiceKind
 
 #: The version of the format that this code reads.
 FORMAT = 1
 
-#: Codes appear in addresses, exports and routing rules.
-CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
-
-#: Languages that every name must be given in; set by `city.yaml` while its neighbours are read.
-LOCALES: ContextVar[tuple[str, ...]] = ContextVar("locales", default=())
-
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DATATYPES = ("string", "number", "datetime", "text", "singlevaluelist", "multivaluelist")
 LIST_DATATYPES = ("singlevaluelist", "multivaluelist")
 ASSET_STATES = ("in_service", "out_of_order", "removed", "moved", "ignored")
-
-_LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_PERIOD = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(([01]\d|2[0-3]):([0-5]\d)|24:00)")
-
-
-# Kinds of value
-
-
-class Text(fields.String):
-    """Words for people: not empty, no control characters."""
-
-    def __init__(self, *, longest: int = 200, **options: Any) -> None:
-        super().__init__(**options)
-        self.longest = longest
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        text = super()._deserialize(value, *args, **kwargs)
-        if text is None or not text.strip():
-            raise ma.ValidationError("is empty")
-        if _CONTROL.search(text):
-            raise ma.ValidationError("holds a control character")
-        if len(text) > self.longest:
-            raise ma.ValidationError(f"is longer than {self.longest} characters")
-        return text.strip()
-
-
-class Code(fields.String):
-    """A code: lower-case letters, digits, hyphens and underscores."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        if isinstance(value, int):
-            raise ma.ValidationError("is a number: put it in quotes")
-        text = super()._deserialize(value, *args, **kwargs) or ""
-        if not CODE.fullmatch(text):
-            raise ma.ValidationError(
-                f"“{text}” is not a code: lower-case letters, digits, - and _ only"
-            )
-        return text
-
-
-class Translated(fields.Field[dict[str, Any]]):
-    """A mapping of locales to words, with every language of the city."""
-
-    def __init__(self, inner: fields.Field[Any] | None = None, **options: Any) -> None:
-        super().__init__(**options)
-        self.inner = inner or Text()
-
-    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            example = ", ".join(f"{locale}: …" for locale in LOCALES.get() or ("fr", "en"))
-            raise ma.ValidationError(f"must be given by language: {{{example}}}")
-        errors: dict[str, Any] = {}
-        words: dict[str, Any] = {}
-        for locale, text in value.items():
-            if not _LOCALE.fullmatch(str(locale)):
-                comma = ": words with a comma need quotes" if " " in str(locale) else ""
-                errors[locale] = [f"is not a language code such as fr or en{comma}"]
-                continue
-            try:
-                words[locale] = self.inner.deserialize(text, locale, value)
-            except ma.ValidationError as error:
-                errors[locale] = error.messages
-        missing = [locale for locale in LOCALES.get() if locale not in value]
-        if missing:
-            errors["_schema"] = [f"the {locale} translation is missing" for locale in missing]
-        if errors:
-            raise ma.ValidationError(errors)
-        return words
-
-
-class Coded(fields.Field[dict[str, Any]]):
-    """A mapping whose keys are names given by the city, and whose values are all of one kind."""
-
-    def __init__(self, inner: fields.Field[Any], *, free_keys: bool = False, **options: Any):
-        super().__init__(**options)
-        self.inner = inner
-        self.free_keys = free_keys
-
-    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise ma.ValidationError("must be a mapping of “key: value” lines")
-        errors: dict[Any, Any] = {}
-        found: dict[str, Any] = {}
-        for key, item in value.items():
-            try:
-                (Text(longest=100) if self.free_keys else Code()).deserialize(key)
-                found[key] = self.inner.deserialize(item, key, value)
-            except ma.ValidationError as error:
-                errors[key] = error.messages
-        if errors:
-            raise ma.ValidationError(errors)
-        return found
-
-
-class Clock(fields.String):
-    """A time of day, such as "17:00"; quoted, since YAML could take it for a number."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        text = super()._deserialize(value, *args, **kwargs) or ""
-        try:
-            if len(text) != 5:
-                raise ValueError
-            time.fromisoformat(text)
-        except ValueError:
-            raise ma.ValidationError(f"“{text}” is not a time such as 17:00") from None
-        return text
-
-
-class Period(fields.String):
-    """Working hours, such as "08:00-12:00"."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        text = super()._deserialize(value, *args, **kwargs) or ""
-        if not _PERIOD.fullmatch(text):
-            raise ma.ValidationError(f"“{text}” is not a period such as 08:00-12:00")
-        start, end = text.split("-")
-        if start >= end:
-            raise ma.ValidationError(f"“{text}” ends before it begins")
-        return [start, end]
-
-
-class Crs(fields.String):
-    """A reference system by name, such as EPSG:2154."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        if isinstance(value, int):
-            raise ma.ValidationError(f"write EPSG:{value}")
-        text = super()._deserialize(value, *args, **kwargs) or ""
-        if not is_known_crs(text):
-            raise ma.ValidationError(f"“{text}” is no reference system that PROJ knows")
-        return text
-
-
-class Schema(ma.Schema):
-    """Unknown keys are faults."""
-
-    class Meta:
-        unknown = ma.RAISE
-
-
-def _number(low: float, high: float, **options: Any) -> fields.Float:
-    return fields.Float(validate=validate.Range(min=low, max=high), **options)
-
-
-def _whole(low: int, high: int, **options: Any) -> fields.Integer:
-    return fields.Integer(strict=True, validate=validate.Range(min=low, max=high), **options)
-
-
-def _one_of(*values: str, **options: Any) -> fields.String:
-    shown = ", ".join(values)
-    chosen = validate.OneOf(values, error=f"“{{input}}” is not one of {shown}")
-    return fields.String(validate=chosen, **options)
 
 
 # city.yaml
@@ -202,14 +55,14 @@ class ContactIn(Schema):
 
 
 class CenterIn(Schema):
-    lat = _number(-90, 90, required=True)
-    lon = _number(-180, 180, required=True)
+    lat = number(-90, 90, required=True)
+    lon = number(-180, 180, required=True)
 
 
 class BoundaryIn(Schema):
     file = Text(required=True)
     crs = Crs(load_default="EPSG:4326")
-    buffer_m = _number(0, 5_000, load_default=0.0)
+    buffer_m = number(0, 5_000, load_default=0.0)
 
 
 class LayerIn(Schema):
@@ -253,22 +106,22 @@ class QuietHoursIn(Schema):
 
 
 class DuplicatesIn(Schema):
-    radius_m = _number(1, 1_000, load_default=30.0)
-    days = _number(0.01, 730, load_default=30.0)
+    radius_m = number(1, 1_000, load_default=30.0)
+    days = number(0.01, 730, load_default=30.0)
 
 
 class RetentionIn(Schema):
-    contacts_days = _whole(1, 36_500)
-    photos_days = _whole(1, 36_500)
+    contacts_days = whole(1, 36_500)
+    photos_days = whole(1, 36_500)
 
 
 class PolicyIn(Schema):
     quiet_hours = fields.Nested(QuietHoursIn, allow_none=True)
     duplicates = fields.Nested(DuplicatesIn, load_default=lambda: {"radius_m": 30.0, "days": 30.0})
-    moderation = _one_of("none", "before_publication", load_default="none")
-    public_precision = _one_of("exact", "block", load_default="exact")
-    reopen_days = _whole(0, 730, load_default=14)
-    close_after_days = _whole(0, 730, load_default=14)
+    moderation = one_of("none", "before_publication", load_default="none")
+    public_precision = one_of("exact", "block", load_default="exact")
+    reopen_days = whole(0, 730, load_default=14)
+    close_after_days = whole(0, 730, load_default=14)
     retention = fields.Nested(RetentionIn)
 
 
@@ -304,7 +157,7 @@ class CityIn(Schema):
     @ma.validates("locales")
     def _check_locales(self, value: list[str], **_: Any) -> None:
         for locale in value:
-            if not _LOCALE.fullmatch(locale):
+            if not LOCALE.fullmatch(locale):
                 raise ma.ValidationError(f"“{locale}” is not a language code such as fr or en")
         if len(set(value)) < len(value):
             raise ma.ValidationError("a language stands here twice")
@@ -330,9 +183,9 @@ class CityIn(Schema):
 
 
 class ServiceLevelIn(Schema):
-    hours = _number(0.25, 87_600)
-    working_days = _number(1, 3_650)
-    clock = _one_of("calendar", "working")
+    hours = number(0.25, 87_600)
+    working_days = number(1, 3_650)
+    clock = one_of("calendar", "working")
     cut_off = Clock()
 
     @ma.validates_schema
@@ -347,7 +200,7 @@ class ServiceLevelIn(Schema):
 
 class AttributeIn(Schema):
     code = Code(required=True)
-    datatype = _one_of(*DATATYPES, required=True)
+    datatype = one_of(*DATATYPES, required=True)
     required = fields.Boolean(load_default=False)
     variable = fields.Boolean(load_default=True)
     description = Translated(required=True)
@@ -376,15 +229,15 @@ class ServiceIn(Schema):
     name = Translated(required=True)
     description = Translated(Text(longest=500), required=True)
     keywords = Translated(fields.List(Text(longest=60)))
-    type = _one_of(*(kind.value for kind in ServiceKind), load_default="realtime")
+    type = one_of(*(kind.value for kind in ServiceKind), load_default="realtime")
     family = Code()
-    duplicate_radius_m = _number(1, 1_000)
-    duplicate_days = _number(0.01, 730)
+    duplicate_radius_m = number(1, 1_000)
+    duplicate_days = number(0.01, 730)
     service_level = fields.Nested(ServiceLevelIn)
-    reopen_days = _whole(0, 730)
-    close_after_days = _whole(0, 730)
-    public_precision = _one_of("exact", "block")
-    moderation = _one_of("none", "before_publication")
+    reopen_days = whole(0, 730)
+    close_after_days = whole(0, 730)
+    public_precision = one_of("exact", "block")
+    moderation = one_of("none", "before_publication")
     emergency = fields.Nested(EmergencyIn)
     attributes = fields.List(fields.Nested(AttributeIn), load_default=list)
 
@@ -430,9 +283,9 @@ class TeamIn(Schema):
     name = Translated(required=True)
     agency = Text()
     email = fields.Email()
-    locale = fields.String(validate=validate.Regexp(_LOCALE.pattern + r"\Z"))
+    locale = fields.String(validate=validate.Regexp(LOCALE.pattern + r"\Z"))
     calendar = Code()
-    digest = _one_of(*(choice.value for choice in DigestChoice), load_default="daily")
+    digest = one_of(*(choice.value for choice in DigestChoice), load_default="daily")
 
 
 class TeamsIn(Schema):
@@ -447,7 +300,7 @@ class TeamsIn(Schema):
 
 class AssetAttributeIn(Schema):
     code = Code(required=True)
-    datatype = _one_of(*DATATYPES, required=True)
+    datatype = one_of(*DATATYPES, required=True)
     name = Translated(required=True)
     values = Coded(Translated(), free_keys=True)
 
@@ -461,7 +314,7 @@ class AssetFileIn(Schema):
     lon = Text()
     attributes = Coded(Text(), load_default=dict)
     state = Text()
-    states = Coded(_one_of(*ASSET_STATES), free_keys=True)
+    states = Coded(one_of(*ASSET_STATES), free_keys=True)
 
     @ma.validates_schema
     def _check_position(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -479,7 +332,7 @@ class AssetKindIn(Schema):
     adoptable = fields.Boolean(load_default=False)
     owner_team = Code()
     services = fields.List(Code(), load_default=list)
-    link_radius_m = _number(1, 500, load_default=25.0)
+    link_radius_m = number(1, 500, load_default=25.0)
     attributes = fields.List(fields.Nested(AssetAttributeIn), load_default=list)
     files = fields.List(fields.Nested(AssetFileIn), load_default=list)
 

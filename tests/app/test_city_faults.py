@@ -13,7 +13,7 @@ import marshmallow as ma
 import pytest
 from ruamel.yaml import YAML
 
-from app import city_schemas
+from app import city_fields, city_schemas
 from app.city_reading import CityFolderError, read_city
 from reports import routing_grammar
 
@@ -348,7 +348,7 @@ def _keys(schema: ma.Schema) -> Iterator[str]:
     """Every key that a file may hold, its inner mappings included."""
     for name, field in schema.fields.items():
         yield field.data_key or name
-        inner = field.inner if isinstance(field, ma.fields.List | city_schemas.Coded) else field
+        inner = field.inner if isinstance(field, ma.fields.List | city_fields.Coded) else field
         if isinstance(inner, ma.fields.Nested):
             yield from _keys(inner.schema)
 
