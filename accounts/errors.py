@@ -140,6 +140,62 @@ class WeakPasswordError(InvalidError):
     title = "The password is too weak"
 
 
+class TooManyKeysError(ConflictError):
+    """The person has as many keys as one person can keep track of."""
+
+    code = "too_many_keys"
+    title = "There are too many keys; revoke those that are not used"
+
+
+class WiderThanOwnError(ForbiddenError):
+    """Nobody gives away more than they hold."""
+
+    code = "wider_than_own"
+    title = "You cannot give what you do not hold there"
+
+
+class AlreadyHeldError(ConflictError):
+    """The person has that role there."""
+
+    code = "already_held"
+    title = "This person has that role already"
+
+
+class AlreadyInvitedError(ConflictError):
+    """An invitation of that address to that role is open."""
+
+    code = "already_invited"
+    title = "This address is invited already; send the invitation again instead"
+
+
+class LastAdminError(ConflictError):
+    """The city would have nobody left who manages its people."""
+
+    code = "last_admin"
+    title = "This is the city's last administrator; name another one first"
+
+
+class WorksElsewhereError(ConflictError):
+    """The person also holds roles that the caller does not manage."""
+
+    code = "works_elsewhere"
+    title = "This person also holds roles that you do not manage; take theirs here away instead"
+
+
+class OwnAccountError(ConflictError):
+    """Nobody shuts themselves out by mistake."""
+
+    code = "own_account"
+    title = "This is your own account"
+
+
+class HasPasswordError(ConflictError):
+    """An invitation proves an address, and does not replace a password."""
+
+    code = "has_password"
+    title = "This account has a password already; leave `password` out"
+
+
 class NoSuchPersonError(InvalidError):
     """Nobody has that address."""
 

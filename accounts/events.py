@@ -11,5 +11,5 @@ SIGN_IN_ASKED = declare(
     "sign_in.asked", "Somebody asked for a sign-in link or code. Subject: the challenge."
 )
 CONTACT_ASKED = declare(
-    "contact.asked", "Somebody wants another contact for their account. Subject: the challenge."
+    "contact.asked", "Somebody wants a new contact for their account. Data: challenge_id."
 )

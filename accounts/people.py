@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,33 +12,23 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from accounts import passwords
+from accounts.contact_rules import ContactPoint
 from accounts.errors import (
     NoSuchPersonError,
     NoSuchTeamError,
     NotAnEmailError,
-    WeakPasswordError,
 )
 from accounts.models import ApiKey, Person, RoleGrant, SignInSession, Team
 from accounts.rules import (
-    PASSWORD_MAX,
-    PASSWORD_MIN,
     PERMISSIONS,
     STAFF_SESSION,
-    PasswordFault,
     Role,
     is_email,
     normal_email,
-    password_fault,
 )
 from core.ids import new_id
+from geo import jurisdictions
 from geo.models import Jurisdiction
-
-_FAULTS = {
-    PasswordFault.TOO_SHORT: f"The password must have at least {PASSWORD_MIN} characters.",
-    PasswordFault.TOO_LONG: f"The password may have at most {PASSWORD_MAX} characters.",
-    PasswordFault.TOO_SIMPLE: "The password repeats a few characters; choose another one.",
-    PasswordFault.LIKE_THE_ADDRESS: "The password must not be the e-mail address.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +77,19 @@ def create_person(
 
     Raises:
         NotAnEmailError: it cannot be an address.
-        WeakPasswordError: see `accounts.rules.password_fault`.
+        WeakPasswordError: see `accounts.passwords.check_strength`.
     """
     email = normal_email(email)
     if not is_email(email):
         raise NotAnEmailError(f"{email!r} is not an e-mail address.", field="email")
     if password is not None:
-        _check_password(password, email)
-    person, is_new = _person_of(session, email, locale=None, now=now)
+        passwords.check_strength(password, email, about=_names_of(session, [jurisdiction_id]))
+    person, is_new = _person_of(session, ContactPoint.email(email), locale=None, now=now)
     person.is_active = True
     person.verified_at = person.verified_at or now
     if password is not None and not passwords.fits(person.password_hash, password):
         person.password_hash = passwords.hashed(password)
+        person.password_changed_at = now
         _end_sessions(session, person.id, now)
     session.flush()
     is_new_role = False
@@ -109,11 +100,11 @@ def create_person(
     return Given(person.id, is_new, is_new_role)
 
 
-def with_proven_email(
-    session: Session, email: str, *, locale: str | None, now: datetime
+def with_proven_contact(
+    session: Session, contact: ContactPoint, *, locale: str | None, now: datetime
 ) -> Person | None:
-    """The person of an address that was just proved, created if need be; None if deactivated."""
-    person, _ = _person_of(session, email, locale=locale, now=now)
+    """The person of a contact that was just proved, created if need be; None if deactivated."""
+    person, _ = _person_of(session, contact, locale=locale, now=now)
     if not person.is_active:
         return None
     person.verified_at = person.verified_at or now
@@ -202,6 +193,27 @@ def list_people(session: Session) -> list[Listed]:
     ]
 
 
+def words_about(session: Session, person_id: UUID) -> Iterator[str]:
+    """What a stranger knows of somebody, and would try as a password: name and cities."""
+    name = session.scalar(sa.select(Person.name).where(Person.id == person_id))
+    if name is not None:
+        yield name
+    yield from _names_of(
+        session,
+        session.scalars(
+            sa.select(RoleGrant.jurisdiction_id).where(RoleGrant.person_id == person_id).distinct()
+        ).all(),
+    )
+
+
+def _names_of(session: Session, jurisdiction_ids: Iterable[int | None]) -> Iterator[str]:
+    for jurisdiction_id in jurisdiction_ids:
+        if jurisdiction_id is not None:
+            place = jurisdictions.by_id(session, jurisdiction_id)
+            yield place.code
+            yield from place.names.values()
+
+
 def _roles(
     session: Session, *conditions: sa.ColumnElement[bool]
 ) -> Sequence[tuple[UUID, RoleHeld]]:
@@ -215,29 +227,27 @@ def _roles(
     return [(person_id, RoleHeld(Role(role), city, team)) for person_id, role, city, team in rows]
 
 
-def _check_password(password: str, email: str) -> None:
-    fault = password_fault(password, email)
-    if fault is not None:
-        raise WeakPasswordError(_FAULTS[fault], field="password", reason=fault.value)
-
-
 def _person_of(
-    session: Session, email: str, *, locale: str | None, now: datetime
+    session: Session, contact: ContactPoint, *, locale: str | None, now: datetime
 ) -> tuple[Person, bool]:
-    """The person of an address, locked, and whether they were created now."""
-    created = session.scalar(
-        postgresql.insert(Person)
-        .values(id=new_id(), email=email, locale=locale, created_at=now)
-        .on_conflict_do_nothing(index_elements=["email"])
-        .returning(Person.id)
-    )
-    person = session.scalars(
-        sa.select(Person)
-        .where(Person.email == email)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one()
-    return person, created is not None
+    """The person of a contact, locked, and whether they were created now."""
+    column = contact.kind.value
+    while True:
+        created = session.scalar(
+            postgresql.insert(Person)
+            .values(id=new_id(), locale=locale, created_at=now, **{column: contact.value})
+            .on_conflict_do_nothing(index_elements=[column])
+            .returning(Person.id)
+        )
+        person = session.scalar(
+            sa.select(Person)
+            .where(getattr(Person, column) == contact.value)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        # Whoever had the contact a moment ago may have given it up while we waited for the lock.
+        if person is not None:
+            return person, created is not None
 
 
 def _grant(

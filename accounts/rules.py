@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 
 
@@ -97,6 +97,13 @@ FAILURES_KEPT = timedelta(days=1)
 #: So long a second factor may be under way between its secret and its first code.
 SECOND_FACTOR_SETUP = timedelta(minutes=15)
 
+#: More keys than this nobody tells apart.
+KEYS_PER_PERSON = 20
+
+#: A key ends after so long unless its maker says otherwise, and after a year whoever says what.
+KEY_DAYS = 90
+KEY_DAYS_MAX = 366
+
 #: An invitation is answered within a week, or asked for again.
 INVITATION_LIFETIME = timedelta(days=7)
 
@@ -110,6 +117,29 @@ PASSWORD_MAX = 128
 
 #: Fewer different characters than this is a pattern, not a password.
 PASSWORD_MIN_DISTINCT = 5
+
+#: Shorter words are in everything.
+WORD_MIN = 4
+
+#: With fewer characters than this beside the words of `is_about`, they are the password.
+LEFT_MIN = 6
+
+#: Where people put what they were told to add.
+_TRIMMINGS = "0123456789 !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+#: Digits and signs that stand for letters.
+_LOOKALIKES = str.maketrans("013457@$!8", "oieastasib")
+
+_ROWS = tuple(
+    row * 2
+    for row in (
+        "abcdefghijklmnopqrstuvwxyz",
+        "0123456789",
+        "1234567890",
+        "qwertyuiopasdfghjklzxcvbnm",
+        "azertyuiopqsdfghjklmwxcvbn",
+    )
+)
 
 #: RFC 5321, section 4.5.3.1.3: a path has 256 octets, two of them angle brackets.
 EMAIL_MAX = 254
@@ -130,6 +160,8 @@ class PasswordFault(enum.StrEnum):
     TOO_LONG = "too_long"
     TOO_SIMPLE = "too_simple"
     LIKE_THE_ADDRESS = "like_the_address"
+    COMMON = "common"
+    ABOUT_THE_PERSON = "about_the_person"
 
 
 def session_lifetime(roles: Iterable[Role]) -> timedelta:
@@ -147,7 +179,8 @@ def lock_after(failures: int) -> timedelta | None:
 
 def normal_email(text: str) -> str:
     """The address as it is compared and stored: trimmed, composed (NFC), in lower case."""
-    return unicodedata.normalize("NFC", text.strip()).lower()
+    # Composed once more: "İ" in lower case is two characters.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text.strip()).lower())
 
 
 def is_email(text: str) -> bool:
@@ -160,8 +193,54 @@ def normal_password(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
-def password_fault(password: str, email: str) -> PasswordFault | None:
-    """Why `password` will not do for the person of that address; None when it does."""
+def folded_password(text: str) -> str:
+    """The password without its capitals, as lists of common ones are compared."""
+    return normal_password(text).casefold()
+
+
+def password_forms(password: str) -> Iterator[str]:
+    """What a list of common passwords is asked for: the password, and what it was made of.
+
+    "P4ssw0rd2024!" is "password" with a year behind it, and "dragondragon" is "dragon" twice.
+    """
+    folded = folded_password(password)
+    for form in (folded, folded.strip(_TRIMMINGS)):
+        if len(form) < WORD_MIN:
+            continue
+        yield form
+        yield form.translate(_LOOKALIKES)
+        half = form[: len(form) // 2]
+        if len(half) >= WORD_MIN and form == half * 2:
+            yield half
+            yield half.translate(_LOOKALIKES)
+
+
+def is_about(password: str, words: Iterable[str]) -> bool:
+    """Whether little more than these words is in the password: a name, a city, a year."""
+    left = folded_password(password).translate(_LOOKALIKES)
+    known = {
+        part.translate(_LOOKALIKES)
+        for word in words
+        for part in re.split(r"[\W_]+", folded_password(word))
+        if len(part) >= WORD_MIN
+    }
+    for part in sorted(known, key=len, reverse=True):
+        left = left.replace(part, "")
+    return bool(known) and len(left) < LEFT_MIN
+
+
+def is_row(password: str) -> bool:
+    """Whether the password walks along the alphabet, the digits or a row of keys."""
+    folded = folded_password(password)
+    return any(folded in row or folded in row[::-1] for row in _ROWS)
+
+
+def password_fault(password: str, email: str, *, about: Iterable[str] = ()) -> PasswordFault | None:
+    """Why `password` will not do for the person of that address; None when it does.
+
+    Args:
+        about: what a stranger knows of the person: the name, the city.
+    """
     password = normal_password(password)
     if len(password) < PASSWORD_MIN:
         return PasswordFault.TOO_SHORT
@@ -171,4 +250,8 @@ def password_fault(password: str, email: str) -> PasswordFault | None:
         return PasswordFault.TOO_SIMPLE
     if password.lower() in (email, email.partition("@")[0]):
         return PasswordFault.LIKE_THE_ADDRESS
+    if is_row(password):
+        return PasswordFault.TOO_SIMPLE
+    if is_about(password, (email, "riverain", *about)):
+        return PasswordFault.ABOUT_THE_PERSON
     return None

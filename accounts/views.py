@@ -1,4 +1,4 @@
-"""Signing in and out, and who the caller is."""
+"""Signing in and out."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ from flask import Response, current_app, request
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
-from accounts import browsers, challenges, people, signing_in
+from accounts import browsers, challenges, contacts, signing_in
 from accounts.access import EVERYONE, SIGNED_IN, allow, current_actor
 from accounts.errors import (
     NotASessionError,
     ProofFailedError,
-    SecondFactorOffError,
     SignInFailedError,
 )
 from accounts.models import Person, SignInWay
-from accounts.rules import CHALLENGE_LIFETIME, PERMISSIONS
-from accounts.schemas import LinkIn, LinkOut, MeOut, SessionOut, SignInIn
+from accounts.rules import CHALLENGE_LIFETIME
+from accounts.schemas import LinkIn, LinkOut, SessionOut, SignInIn
 from core.clock import utc_now
-from core.db import reading, transaction
+from core.db import transaction
 from core.i18n import LANGUAGES
 from core.limits import Allowance, limited
-from geo import jurisdictions
-from geo.errors import JurisdictionNeededError, NoJurisdictionError
 
 blueprint = Blueprint("accounts", __name__, description="Sign in and out; who the caller is.")
 
@@ -49,20 +46,19 @@ def sign_in(sent: dict[str, Any]) -> signing_in.Opened:
     With address and password, with the code that `POST sessions/link` had mailed, or with
     what the link in the same message carries. The first proof of an address creates the account.
     """
-    if sent.get("otp"):
-        raise SecondFactorOffError(field="otp")
     now = utc_now()
     with transaction() as session:
-        person = _prove(session, sent, now)
-        if person is not None:
-            return signing_in.open_session(
-                session,
-                person.id,
-                way=_way(sent),
-                has_second_factor=False,
-                agent=browsers.kind_of(request.user_agent.string),
-                now=now,
-            )
+        opened = signing_in.sign_in(
+            session,
+            current_app.config["SECRET_KEY"],
+            lambda: _prove(session, sent, now),
+            way=_way(sent),
+            otp=sent.get("otp"),
+            agent=browsers.kind_of(request.user_agent.string),
+            now=now,
+        )
+        if opened is not None:
+            return opened
     # Only now: a wrong code counts, and an error inside the transaction would undo the count.
     raise SignInFailedError if "password" in sent else ProofFailedError
 
@@ -73,15 +69,16 @@ def sign_in(sent: dict[str, Any]) -> signing_in.Opened:
 @blueprint.arguments(LinkIn)
 @blueprint.response(202, LinkOut)
 def ask_for_link(sent: dict[str, Any]) -> dict[str, int]:
-    """Have a sign-in link and a six-digit code sent to an address.
+    """Have a sign-in link and a six-digit code sent to an e-mail address or by text.
 
-    The answer is the same whether or not the address is known.
+    The answer is the same whether or not the address or number is known.
     """
     with transaction() as session:
+        place = contacts.place_of(session, sent.get("jurisdiction"), default_jurisdiction())
         challenges.ask(
             session,
-            sent["email"],
-            jurisdiction_id=_jurisdiction(session, sent.get("jurisdiction")),
+            contacts.named(sent, place, is_texted=True),
+            jurisdiction_id=place and place.id,
             locale=request.accept_languages.best_match(LANGUAGES),
             now=utc_now(),
         )
@@ -101,42 +98,20 @@ def sign_out() -> None:
         signing_in.end_session(session, session_id, now=utc_now())
 
 
-@blueprint.route("/me")
-@allow(SIGNED_IN)
-@blueprint.response(200, MeOut)
-def me() -> dict[str, Any]:
-    """Who the caller is, and what they may do where."""
-    actor = current_actor()
-    assert actor.person_id is not None
-    with reading() as session:
-        roles = people.roles_of(session, actor.person_id)
-    return {
-        "id": actor.person_id,
-        "email": actor.email,
-        "name": actor.name,
-        "locale": actor.locale,
-        "known_by": "session" if actor.session_id is not None else "api_key",
-        "is_staff": actor.is_staff,
-        "roles": [
-            {
-                "role": held.role,
-                "jurisdiction": held.jurisdiction,
-                "team": held.team,
-                "permissions": sorted(PERMISSIONS[held.role]),
-            }
-            for held in roles
-        ],
-    }
-
-
 def _prove(session: Session, sent: dict[str, Any], now: datetime) -> Person | None:
     """The person who sent this, if it proves who they are."""
     secret = current_app.config["SECRET_KEY"]
     if "token" in sent:
-        return challenges.answer_link(session, secret, sent["challenge"], sent["token"], now=now)
-    if "code" in sent:
-        return challenges.answer_code(session, secret, sent["email"], sent["code"], now=now)
-    return signing_in.check_password(session, sent["email"], sent["password"])
+        person = challenges.answer_link(session, secret, sent["challenge"], sent["token"], now=now)
+    elif "code" in sent:
+        place = contacts.place_of(session, sent.get("jurisdiction"), default_jurisdiction())
+        contact = contacts.named(sent, place)
+        person = challenges.answer_code(session, secret, contact, sent["code"], now=now)
+    else:
+        return signing_in.prove_password(session, secret, sent["email"], sent["password"], now=now)
+    if person is not None:
+        contacts.claim_all(session, person, current_app.extensions["belongings"])
+    return person
 
 
 def _way(sent: dict[str, Any]) -> SignInWay:
@@ -145,10 +120,7 @@ def _way(sent: dict[str, Any]) -> SignInWay:
     return SignInWay.CODE if "code" in sent else SignInWay.PASSWORD
 
 
-def _jurisdiction(session: Session, code: str | None) -> int | None:
-    """In whose name a message goes out; None when nothing says so."""
-    default = current_app.config["DEFAULT_JURISDICTION"]
-    try:
-        return jurisdictions.resolve(session, code=code, default=default).id
-    except (JurisdictionNeededError, NoJurisdictionError):
-        return None
+def default_jurisdiction() -> str | None:
+    """The city that is meant where none is named."""
+    code: str | None = current_app.config["DEFAULT_JURISDICTION"]
+    return code

@@ -12,12 +12,18 @@ from core.api import Api
 
 def register_features(app: Flask, json_api: Api) -> None:
     """Register every feature's routes with the application."""
-    from accounts import access
+    from accounts import access, oidc
     from accounts.audit_views import blueprint as audit
+    from accounts.me_views import blueprint as me
+    from accounts.oidc_views import blueprint as sign_in_ways
+    from accounts.security_views import blueprint as security
     from accounts.views import blueprint as accounts
     from notifications.views import blueprint as notifications
+    from reports import own
     from reports.intake_views import blueprint as intake
+    from reports.own_views import blueprint as own_reports
     from reports.public_views import blueprint as reports
+    from reports.redaction_views import blueprint as redactions
     from reports.staff_views import blueprint as staff
 
     settings: Settings = app.extensions["settings"]
@@ -32,12 +38,27 @@ def register_features(app: Flask, json_api: Api) -> None:
             exempt=("healthz", "readyz", "metrics"),
         )
     access.install(app)
-    for blueprint in (accounts, audit, intake, reports, staff, notifications):
+    app.extensions["oidc"] = oidc.Connector(settings.client_secrets, settings.outgoing_allow)
+    # What was reported and followed under a contact belongs to whoever proves it.
+    app.extensions["belongings"] = own
+    for blueprint in (
+        accounts,
+        security,
+        me,
+        sign_in_ways,
+        audit,
+        intake,
+        reports,
+        own_reports,
+        staff,
+        redactions,
+        notifications,
+    ):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
     CORS(
         app,
         resources={r"/api/v1/*": {"origins": "*"}},
-        methods=["GET", "HEAD", "OPTIONS", "POST", "DELETE"],
+        methods=["GET", "HEAD", "OPTIONS", "POST", "PATCH", "DELETE"],
         allow_headers=[
             "Authorization",
             "Content-Type",

@@ -63,11 +63,13 @@ HEARD = (
     own_events.WEBHOOK_PINGED,
 )
 
-#: Besides, `sign_in.asked` of accounts: told to one person and to no other system.
-PRIVATE = frozenset({"sign_in.asked", "invitation.sent", "report.followed", "webhook.pinged"})
+#: Besides, what accounts tell one person and no other system.
+PRIVATE = frozenset(
+    {"sign_in.asked", "contact.asked", "invitation.sent", "report.followed", "webhook.pinged"}
+)
 
 #: Told to those who have no report to hear of.
-_NOT_OF_REPORTS = (Occasion.SIGN_IN, Occasion.INVITATION)
+_NOT_OF_REPORTS = (Occasion.SIGN_IN, Occasion.CONTACT_PROOF, Occasion.INVITATION)
 
 #: Deliveries that one `delivery.queued` event carries at most.
 BATCH = 100
@@ -422,28 +424,43 @@ def _browsers(session: Session, recipients: Sequence[_Recipient]) -> dict[UUID, 
 def _to_challenged(
     session: Session, events: Sequence[Event], now: datetime, channels: Collection[Channel]
 ) -> Iterator[dict[str, Any]]:
-    """Those who asked for a link or code to sign in."""
-    asked = [event for event in events if occasion_of(event.name, event.data) is Occasion.SIGN_IN]
-    if not asked or Channel.EMAIL not in channels:
+    """Those who prove a contact: by a code sent there, and word of it to where they were before."""
+    proofs = (Occasion.SIGN_IN, Occasion.CONTACT_PROOF)
+    asked = {
+        event.subject_id: (event, occasion)
+        for event in events
+        if (occasion := occasion_of(event.name, event.data)) in proofs
+    }
+    if not asked:
         return
-    rows = session.execute(
-        sa.select(SignInChallenge.id, SignInChallenge.locale).where(
-            SignInChallenge.id.in_([event.subject_id for event in asked])
+    for challenge in session.scalars(
+        sa.select(SignInChallenge).where(SignInChallenge.id.in_(asked))
+    ):
+        event, occasion = asked[challenge.id]
+        told: list[tuple[Occasion, RecipientKind, object, Channel]] = []
+        channel = Channel.EMAIL if challenge.email is not None else Channel.SMS
+        told.append((occasion, RecipientKind.CHALLENGE, challenge.id, channel))
+        before = (
+            (Channel.EMAIL, challenge.old_email),
+            (Channel.SMS, challenge.old_phone),
         )
-    )
-    locales = {row.id: row.locale for row in rows}
-    for event in asked:
-        if event.subject_id in locales:
-            yield delivery_row(
-                event,
-                Occasion.SIGN_IN.value,
-                RecipientKind.CHALLENGE,
-                event.subject_id,
-                Channel.EMAIL,
-                language_of(locales[event.subject_id]),
-                now=now,
-                send_at=now,
-            )
+        told += [
+            (Occasion.CONTACT_CHANGE, RecipientKind.PERSON, challenge.person_id, old)
+            for old, address in before
+            if address is not None
+        ]
+        for message, kind, recipient_id, way in told:
+            if way in channels:
+                yield delivery_row(
+                    event,
+                    message.value,
+                    kind,
+                    recipient_id,
+                    way,
+                    language_of(challenge.locale),
+                    now=now,
+                    send_at=now,
+                )
 
 
 def _to_invited(

@@ -91,6 +91,9 @@ def gather(session: Session, claimed: Sequence[Claimed], links: Links) -> Gather
     team_ids |= {int(one.recipient_id) for one in of_kind.get(RecipientKind.TEAM, ())}
     notes = _notes(session, claimed)
     work = digests.work_of(session, of_kind.get(RecipientKind.TEAM, ()))
+    challenge_ids = ids(RecipientKind.CHALLENGE) | {
+        named for one in claimed if (named := uuid_in(one.data.get("challenge_id"))) is not None
+    }
     place_ids = {row.jurisdiction_id for row in reports.values()}
     known = {place.id for place in jurisdictions.all_of_them(session)}
     place_ids |= {one.jurisdiction_id for one in claimed if one.jurisdiction_id in known}
@@ -103,7 +106,7 @@ def gather(session: Session, claimed: Sequence[Claimed], links: Links) -> Gather
         notes={row.id: row for row in notes},
         # The first words of an entry: a status change has one public note.
         notes_of_history={row.history_id: row for row in reversed(notes) if row.history_id},
-        challenges=_by_id(session, _CHALLENGE, SignInChallenge.id, ids(RecipientKind.CHALLENGE)),
+        challenges=_by_id(session, _CHALLENGE, SignInChallenge.id, challenge_ids),
         invitations=_by_id(session, _INVITATION, Invitation.id, ids(RecipientKind.INVITATION)),
         endpoints=_by_id(session, _ENDPOINT, WebhookEndpoint.id, ids(RecipientKind.WEBHOOK)),
         work=work,
@@ -166,6 +169,9 @@ _TEAM = sa.select(Team.id, Team.code, Team.names, Team.email, Team.is_active)
 _CHALLENGE = sa.select(
     SignInChallenge.id,
     SignInChallenge.email,
+    SignInChallenge.phone,
+    SignInChallenge.old_email,
+    SignInChallenge.old_phone,
     SignInChallenge.expires_at,
     SignInChallenge.used_at,
 )

@@ -37,7 +37,9 @@ def message(known: Gathered, one: Claimed, *, now: datetime, with_html: bool) ->
         if one.recipient_kind is RecipientKind.WEBHOOK:
             return _call(known, one)
         if one.recipient_kind is RecipientKind.CHALLENGE:
-            return _sign_in(known, one, now, with_html=with_html)
+            return _proof(known, one, now, with_html=with_html)
+        if one.recipient_kind is RecipientKind.PERSON:
+            return _contact_change(known, one, with_html=with_html)
         if one.recipient_kind is RecipientKind.INVITATION:
             return _invitation(known, one, now, with_html=with_html)
         if one.recipient_kind is RecipientKind.TEAM:
@@ -209,28 +211,55 @@ def _letter(
     )
 
 
-def _sign_in(known: Gathered, one: Claimed, now: datetime, *, with_html: bool) -> Message:
+def _proof(known: Gathered, one: Claimed, now: datetime, *, with_html: bool) -> Message:
+    """The code that proves a contact, and to sign in the link that does."""
     challenge = known.challenges.get(UUID(one.recipient_id))
     if challenge is None or challenge.used_at is not None or challenge.expires_at <= now:
         raise _GoneError("expired")
     place = known.places.get(one.jurisdiction_id)
     zone: tzinfo = place.time_zone if place is not None else UTC
+    occasion = Occasion(one.event)
+    is_sign_in = occasion is Occasion.SIGN_IN
     facts = Facts(
         city=_city(place, one.locale) if place is not None else "Riverain",
-        link=known.links.sign_in(challenge.id, one.locale),
+        link=known.links.sign_in(challenge.id, one.locale) if is_sign_in else "",
         code=challenges.code(known.links.secret, challenge.id),
         expires_at=clock_in(
             one.locale, place.country if place is not None else "", zone, challenge.expires_at
         ),
     )
-    return _letter(
-        known,
-        one,
-        challenge.email,
-        Occasion.SIGN_IN,
-        facts,
-        thread=None,
-        with_html=with_html,
+    to = challenge.email if one.channel is Channel.EMAIL else challenge.phone
+    return _to_person(known, one, _given(to), occasion, facts, with_html=with_html)
+
+
+def _contact_change(known: Gathered, one: Claimed, *, with_html: bool) -> Message:
+    """Word to where somebody was reached before, whatever became of the change since."""
+    challenge_id = uuid_in(one.data.get("challenge_id"))
+    challenge = known.challenges.get(challenge_id) if challenge_id is not None else None
+    if challenge is None:
+        raise _GoneError("no challenge")
+    place = known.places.get(one.jurisdiction_id)
+    facts = Facts(
+        city=_city(place, one.locale) if place is not None else "Riverain",
+        contact=_contact(place) if place is not None else "",
+    )
+    to = challenge.old_email if one.channel is Channel.EMAIL else challenge.old_phone
+    return _to_person(known, one, _given(to), Occasion.CONTACT_CHANGE, facts, with_html=with_html)
+
+
+def _to_person(
+    known: Gathered, one: Claimed, to: str, occasion: Occasion, facts: Facts, *, with_html: bool
+) -> Message:
+    """A message about an account, not a report: a letter or a text."""
+    if one.channel is Channel.EMAIL:
+        return _letter(known, one, to, occasion, facts, thread=None, with_html=with_html)
+    return Message(
+        delivery_id=one.id,
+        channel=one.channel,
+        to=to,
+        locale=one.locale,
+        subject="",
+        body=short_text(occasion, one.locale, facts),
     )
 
 

@@ -75,6 +75,7 @@ _OF_EVENT: Mapping[str, Occasion] = MappingProxyType(
         "report.followed": Occasion.CONFIRM,
         "photo.dropped": Occasion.PHOTO_DROPPED,
         "sign_in.asked": Occasion.SIGN_IN,
+        "contact.asked": Occasion.CONTACT_PROOF,
         "invitation.sent": Occasion.INVITATION,
     }
 )

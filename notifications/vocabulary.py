@@ -54,6 +54,8 @@ class Occasion(enum.StrEnum):
     PHOTO_DROPPED = "photo_dropped"
     CONFIRM = "confirm"
     SIGN_IN = "sign_in"
+    CONTACT_PROOF = "contact_proof"
+    CONTACT_CHANGE = "contact_change"
     INVITATION = "invitation"
     DIGEST = "digest"
 

@@ -1,8 +1,8 @@
 """What citizens do with a report that is there: its reporter by the tracking link, its followers.
 
 The reporter adds words, answers the team's question, withdraws, says that it is not fixed.
-Somebody who says "me too" follows, confirms the address, leaves. Nobody here is signed in by
-more than a token of `core.tokens`; a wrong one finds nothing, like a missing report.
+Somebody who says "me too" follows, confirms the address, leaves. Whoever acts shows a token of
+`core.tokens` or is signed in; a wrong token finds nothing, like a missing report.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from core import outbox
 from core.errors import ConflictError, InvalidError, NotFoundError
 from core.ids import new_id
 from core.tokens import Purpose, matches
-from reports import changing, events, history, lifecycle, media
+from reports import changing, events, history, lifecycle, media, own
 from reports.history import Author, Entry
 from reports.models import Follower, HistoryEntry, Note, ServiceRequest
 from reports.rules import FinishedError, takes_words
@@ -84,15 +84,32 @@ def holds_link(session: Session, report_id: UUID, token: str | None, *, secret: 
     return version is not None and is_right
 
 
+def is_reporter(
+    session: Session, report_id: UUID, token: str | None, person_id: UUID | None, *, secret: str
+) -> bool:
+    """Whether somebody acts as the reporter: by the link's token if one was sent, else signed in.
+
+    A wrong token is wrong, whoever sends it.
+    """
+    if token is not None or person_id is None:
+        return holds_link(session, report_id, token, secret=secret)
+    return own.is_reporter(session, report_id, person_id)
+
+
 def take_as_reporter(
-    session: Session, report_id: UUID, token: str | None, *, secret: str
+    session: Session,
+    report_id: UUID,
+    token: str | None,
+    *,
+    secret: str,
+    person_id: UUID | None = None,
 ) -> ServiceRequest:
-    """The report, locked, for the holder of its tracking link.
+    """The report, locked, for its reporter: see `is_reporter`.
 
     Raises:
-        NotFoundError: there is none, or the token is not its own.
+        NotFoundError: there is none, or not for them.
     """
-    if not holds_link(session, report_id, token, secret=secret):
+    if not is_reporter(session, report_id, token, person_id, secret=secret):
         raise NotFoundError
     parent_id = session.scalar(
         sa.select(ServiceRequest.parent_id).where(ServiceRequest.id == report_id)
@@ -261,6 +278,13 @@ def follow(
             )
             .on_conflict_do_nothing()
         )
+        # Long over and without people: whoever comes now is forgotten at the next run.
+        session.execute(
+            sa.update(ServiceRequest)
+            .where(ServiceRequest.id == root_id, ServiceRequest.anonymised_at.is_not(None))
+            .values(anonymised_at=None)
+            .execution_options(synchronize_session=False)
+        )
     follower = session.scalars(
         sa.select(Follower)
         .where(Follower.report_id == root_id, mine)
@@ -270,8 +294,9 @@ def follow(
         .execution_options(populate_existing=True)
     ).one()
     if wish.person_id is not None:
-        # Their address was proved when they signed in.
-        follower.person_id = wish.person_id
+        # Their address was proved when they signed in. A row of somebody else, who once gave that
+        # address, stays theirs: the news go there anyway.
+        follower.person_id = follower.person_id or wish.person_id
         follower.confirmed_at = follower.confirmed_at or now
         follower.left_at = None
         session.flush()
@@ -350,7 +375,7 @@ def leave_as(session: Session, report: ServiceRequest, person_id: UUID, *, now: 
         sa.update(Follower)
         .where(
             Follower.report_id.in_([report.id, report.parent_id or report.id]),
-            Follower.person_id == person_id,
+            own.theirs(session, person_id),
             _is_there(),
         )
         .values(left_at=now)

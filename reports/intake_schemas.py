@@ -10,10 +10,11 @@ import marshmallow as ma
 from marshmallow import fields
 
 from accounts.rules import Display
+from accounts.schemas import Email, Name
 from core.api import Schema, Text
 from core.text import clean
 from geo.measures import Point
-from reports.contacts import Contact, normal_email
+from reports.contacts import Contact
 from reports.submission import Draft
 from reports.vocabulary import Source
 
@@ -26,9 +27,8 @@ _LOCALE = re.compile("^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})?$")
 class ContactIn(Schema):
     """How the reporter can be told. Everything is optional, and nothing is ever shown."""
 
-    email = fields.Email(
+    email = Email(
         allow_none=True,
-        validate=ma.validate.Length(max=254),
         metadata={"description": "Where news of the report goes.", "example": "a@example.org"},
     )
     phone = Text(
@@ -39,7 +39,7 @@ class ContactIn(Schema):
         validate=ma.validate.Regexp(_LOCALE, error="This is not a language tag such as fr."),
         metadata={"description": "Language of the messages: fr or en."},
     )
-    name = Text(allow_none=True, max_length=200)
+    name = Name()
 
     @ma.pre_load
     def _trim(self, data: Any, **_kwargs: Any) -> Any:
@@ -78,7 +78,15 @@ class ReportIn(Schema):
         metadata={"description": "Answers to the service's questions, by code."},
     )
     contact = fields.Nested(ContactIn, allow_none=True)
-    display = fields.Enum(Display, by_value=True, allow_none=True)
+    display = fields.Enum(
+        Display,
+        by_value=True,
+        allow_none=True,
+        metadata={
+            "description": "How much of the name everybody sees. Unless it is said, what the"
+            " signed-in person chose for all their reports; else nothing."
+        },
+    )
     occurred_at = fields.AwareDateTime(
         allow_none=True,
         default_timezone=UTC,
@@ -127,7 +135,7 @@ class ReportIn(Schema):
             description=clean(data.get("description") or "").strip(),
             attributes=data.get("attributes") or {},
             contact=contact and _contact(contact),
-            display=data.get("display") or Display.ANONYMOUS,
+            display=data.get("display"),
             occurred_at=_in_utc(data.get("occurred_at")),
             asset_id=data.get("asset_id"),
             same_as=data.get("same_as"),
@@ -242,11 +250,10 @@ def _said(text: str | None) -> str | None:
 
 
 def _contact(data: dict[str, Any]) -> Contact:
-    email = _said(data.get("email"))
     return Contact(
-        email=email and normal_email(email),
+        email=data.get("email"),
         phone=_said(data.get("phone")),
-        name=_said(data.get("name")),
+        name=data.get("name"),
         locale=data.get("locale"),
     )
 

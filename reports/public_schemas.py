@@ -8,6 +8,7 @@ from __future__ import annotations
 import marshmallow as ma
 from marshmallow import fields
 
+from accounts.schemas import Email, Name
 from core.api import Schema, Text
 from reports.field_types import Instant, Words
 from reports.schemas import LocaleQuery, PageQuery, ReportOut, WordsOut
@@ -68,6 +69,42 @@ class OwnReportOut(ReportOut):
     reopening_ends_at = Instant(allow_none=True)
 
 
+class LinksOut(Schema):
+    """Where it is found again."""
+
+    self = fields.String(required=True, metadata={"description": "In this API; needs the session."})
+    page = fields.String(required=True, metadata={"description": "What everybody sees of it."})
+
+
+class MineOut(ReportOut):
+    """One of the caller's own reports: the place as they gave it, and what they can do."""
+
+    visibility = fields.String(required=True)
+    may = fields.Nested(MayOut, required=True)
+    links = fields.Nested(LinksOut, required=True)
+
+
+class MineListOut(Schema):
+    """A page of the caller's own reports."""
+
+    items = fields.List(fields.Nested(MineOut), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class FollowedOut(Schema):
+    """A report that the caller follows."""
+
+    report = fields.Nested(ReportOut, required=True)
+    since = Instant(required=True)
+
+
+class FollowedListOut(Schema):
+    """A page of the reports that the caller follows."""
+
+    items = fields.List(fields.Nested(FollowedOut), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
 class AnyReportOut(StaffReportOut, OwnReportOut):
     """A report; how much of it depends on who asks. What is not for the reader is missing."""
 
@@ -104,8 +141,8 @@ class AnswerIn(Schema):
 class FollowerIn(Schema):
     """Who wants to be told. Signed in, nothing is needed."""
 
-    email = fields.Email(allow_none=True, validate=ma.validate.Length(max=254))
-    name = Text(allow_none=True, max_length=200)
+    email = Email(allow_none=True)
+    name = Name()
     locale = fields.String(
         allow_none=True, validate=ma.validate.Regexp("^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})?$")
     )

@@ -25,9 +25,8 @@ from core.idempotency import once
 from core.limits import Allowance, limited
 from geo import jurisdictions
 from geo.measures import Point, distance_m
-from reports import conversation, duplicates, listing, media, queries, showing
+from reports import conversation, duplicates, listing, media, own, queries, showing
 from reports.catalogue import catalogue_of
-from reports.contacts import normal_email
 from reports.conversation import REPORTER, Wish
 from reports.listing import Filters
 from reports.media import StagedPhoto
@@ -149,7 +148,7 @@ def list_similar(query: dict[str, Any]) -> Response:
 @blueprint.response(200, AnyReportOut)
 @blueprint.alt_response(404, description="There is none, or not for this reader.")
 def get_report(query: dict[str, Any], report_id: UUID) -> Response:
-    """One report: as the public sees it, its reporter with the token, or the staff."""
+    """One report: as the public sees it, its reporter (with the token or signed in), the staff."""
     token = tracking_token(query)
     now = utc_now()
     actor = current_actor()
@@ -219,15 +218,16 @@ def get_history(query: dict[str, Any], report_id: UUID) -> Response:
 )
 @blueprint.arguments(TokenQuery, location="query")
 @blueprint.response(201, OwnReportOut)
-@blueprint.alt_response(404, description="There is none, or the token is not its own.")
+@blueprint.alt_response(404, description="There is none, or it is not the caller's own.")
 @blueprint.alt_response(409, description="The report is over.")
 def add_to_report(query: dict[str, Any], report_id: UUID) -> Response:
     """Add words or photos to one's own report."""
     fields = load(_ADDITION_IN, sent_fields())
     token = tracking_token(query)
+    person_id = current_actor().person_id
     with reading() as session:
         # Strangers do not get to leave files here.
-        if not conversation.holds_link(session, report_id, token, secret=secret()):
+        if not conversation.is_reporter(session, report_id, token, person_id, secret=secret()):
             raise NotFoundError
     return _add(query, report_id, fields.get("text"), sent_photos())
 
@@ -257,7 +257,7 @@ def _add(
 @blueprint.arguments(TokenQuery, location="query")
 @blueprint.arguments(AnswerIn)
 @blueprint.response(201, OwnReportOut)
-@blueprint.alt_response(404, description="There is none, or the token is not its own.")
+@blueprint.alt_response(404, description="There is none, or it is not the caller's own.")
 @blueprint.alt_response(409, description="Nothing waits for an answer.")
 def answer_question(query: dict[str, Any], payload: dict[str, Any], report_id: UUID) -> Response:
     """Answer what the team asked; a report that was on hold for it goes on."""
@@ -274,7 +274,7 @@ def answer_question(query: dict[str, Any], payload: dict[str, Any], report_id: U
 @blueprint.arguments(TokenQuery, location="query")
 @blueprint.arguments(AdditionIn, required=False)
 @blueprint.response(200, OwnReportOut)
-@blueprint.alt_response(404, description="There is none, or the token is not its own.")
+@blueprint.alt_response(404, description="There is none, or it is not the caller's own.")
 @blueprint.alt_response(409, description="It is over already.")
 def withdraw_report(query: dict[str, Any], payload: dict[str, Any], report_id: UUID) -> Response:
     """Take one's report back. Where others told the same or follow, it stays open for them."""
@@ -291,7 +291,7 @@ def withdraw_report(query: dict[str, Any], payload: dict[str, Any], report_id: U
 @blueprint.arguments(TokenQuery, location="query")
 @blueprint.arguments(AdditionIn, required=False)
 @blueprint.response(200, OwnReportOut)
-@blueprint.alt_response(404, description="There is none, or the token is not its own.")
+@blueprint.alt_response(404, description="There is none, or it is not the caller's own.")
 @blueprint.alt_response(409, description="It is not resolved, or that was too long ago.")
 def say_not_fixed(query: dict[str, Any], payload: dict[str, Any], report_id: UUID) -> Response:
     """Say that what was called resolved is not; reopens it within the service's days."""
@@ -320,7 +320,7 @@ def follow_report(payload: dict[str, Any], report_id: UUID) -> Response:
     email = payload.get("email")
     wish = Wish(
         locale=payload.get("locale") or actor.locale or look({}).locale or place.default_locale,
-        email=actor.email if actor.is_signed_in else email and normal_email(email),
+        email=actor.email if actor.is_signed_in else email,
         name=payload.get("name") or actor.name,
         person_id=actor.person_id,
     )
@@ -436,13 +436,21 @@ def _reader_of(session: Session, report_id: UUID, token: str | None, actor: Acto
     scope: Scope = actor.scope(Permission.READ_REPORTS)
     if scope.covers(seen.jurisdiction_id, seen.team_id):
         return Reader.STAFF
+    if actor.person_id is not None and own.is_reporter(session, report_id, actor.person_id):
+        return Reader.REPORTER
     if seen.visibility != Visibility.PUBLIC:
         raise NotFoundError
     return Reader.PUBLIC
 
 
 def _own_report(session: Session, query: dict[str, Any], report_id: UUID) -> ServiceRequest:
-    return conversation.take_as_reporter(session, report_id, tracking_token(query), secret=secret())
+    return conversation.take_as_reporter(
+        session,
+        report_id,
+        tracking_token(query),
+        secret=secret(),
+        person_id=current_actor().person_id,
+    )
 
 
 def _own_changed(

@@ -146,7 +146,14 @@ class Contact:
 def reporter_of(session: Session, report_id: UUID) -> Contact | None:
     """Who told of it, if they said."""
     row = session.execute(
-        sa.select(Follower.name, Follower.email, Follower.phone, Follower.locale, Follower.left_at)
+        sa.select(
+            Follower.name,
+            sa.func.coalesce(Follower.email, Person.email).label("email"),
+            sa.func.coalesce(Follower.phone, Person.phone).label("phone"),
+            Follower.locale,
+            Follower.left_at,
+        )
+        .outerjoin(Person, Person.id == Follower.person_id)
         .where(Follower.report_id == report_id, Follower.is_reporter)
         .limit(1)
     ).one_or_none()

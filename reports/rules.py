@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from accounts.naming import first_name, name_fault, normal_name
 from accounts.rules import Display
 from core.errors import ConflictError, InvalidError
 from geo.cells import rounded
@@ -281,8 +282,12 @@ def public_address(address: str | None, precision: str) -> str | None:
 
 
 def public_name(name: str | None, display: Display) -> str | None:
-    """The reporter's name as they chose to show it; None of somebody who stays anonymous."""
-    words = (name or "").split()
-    if not words or display is Display.ANONYMOUS:
+    """The reporter's name as they chose to show it; None of somebody who stays anonymous.
+
+    A name that would not be taken today (`accounts.naming.name_fault`) is shown to nobody: those
+    of imported cases were never asked about.
+    """
+    shown = normal_name(name or "")
+    if not shown or display is Display.ANONYMOUS or name_fault(shown) is not None:
         return None
-    return words[0] if display is Display.FIRST else " ".join(words)
+    return first_name(shown) if display is Display.FIRST else shown

@@ -15,6 +15,7 @@ from typing import Any
 
 from accounts.rules import Display
 from core.i18n import pick
+from core.links import report_url
 from geo.jurisdictions import JurisdictionRef
 from reports.media import photo_document
 from reports.queries import Contact, Found, Queue, Reader, Step
@@ -66,7 +67,7 @@ def own(
     now: datetime,
 ) -> dict[str, Any]:
     """What the reporter sees with the tracking link: the whole report, as they wrote it."""
-    row, status = found.row, Status(found.row.status)
+    row = found.row
     reopen_days = found.service.reopen_days
     ready = {photo.id: photo_document(look.base_url, photo, token) for photo in found.photos}
     return {
@@ -88,14 +89,24 @@ def own(
         "words": [_note(note) for note in notes],
         "question": _open_question(notes) if is_asked else None,
         "is_told": contact is not None and contact.is_told,
-        "may": {
-            "add": takes_words(status),
-            "answer": is_asked and takes_words(status),
-            "withdraw": status.is_open or status is Status.DUPLICATE,
-            "say_not_fixed": status in (Status.RESOLVED, Status.CLOSED)
-            and may_reopen(row.resolved_at, reopen_days, now),
-        },
+        "may": _may(found, is_asked=is_asked, now=now),
         "reopening_ends_at": row.resolved_at and reopening_ends_at(row.resolved_at, reopen_days),
+    }
+
+
+def mine(found: Found, look: Look, *, is_asked: bool, now: datetime) -> dict[str, Any]:
+    """What the reporter sees of it in the list of their own."""
+    row = found.row
+    return {
+        **_common(found, look),
+        **_exact(found),
+        "photos": [photo_document(look.base_url, photo) for photo in found.photos],
+        "visibility": row.visibility,
+        "may": _may(found, is_asked=is_asked, now=now),
+        "links": {
+            "self": f"{look.base_url}/api/v1/reports/{row.id}",
+            "page": report_url(look.base_url, found.place.code, row.number),
+        },
     }
 
 
@@ -223,6 +234,18 @@ def _common(found: Found, look: Look) -> dict[str, Any]:
         "due_at": row.due_at,
         "resolved_at": row.resolved_at,
         "closed_at": row.closed_at,
+    }
+
+
+def _may(found: Found, *, is_asked: bool, now: datetime) -> dict[str, bool]:
+    """What the reporter can do now."""
+    status = Status(found.row.status)
+    return {
+        "add": takes_words(status),
+        "answer": is_asked and takes_words(status),
+        "withdraw": status.is_open or status is Status.DUPLICATE,
+        "say_not_fixed": status in (Status.RESOLVED, Status.CLOSED)
+        and may_reopen(found.row.resolved_at, found.service.reopen_days, now),
     }
 
 

@@ -24,6 +24,10 @@ import sqlalchemy as sa
 from psycopg.types.json import Jsonb
 
 from accounts.actors import Actor
+from accounts.contact_rules import PhoneError, normal_phone
+from accounts.errors import PosingNameError
+from accounts.models import Person
+from accounts.naming import poses_as
 from accounts.rules import Display, Permission
 from core.db import Executor
 from core.errors import ConflictError, ForbiddenError, InvalidError
@@ -36,7 +40,7 @@ from geo.jurisdictions import JurisdictionRef
 from geo.measures import Point
 from reports import attributes, events
 from reports.catalogue import Catalogue, ServiceEntry, catalogue_of
-from reports.contacts import Contact, PhoneError, normal_phone
+from reports.contacts import Contact
 from reports.history import Author
 from reports.numbering import sequence_name
 from reports.vocabulary import (
@@ -102,7 +106,8 @@ class Draft:
     description: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     contact: Contact | None = None
-    display: Display = Display.ANONYMOUS
+    #: None: as the signed-in person chose for all their reports.
+    display: Display | None = None
     occurred_at: datetime | None = None
     asset_id: UUID | None = None
     same_as: UUID | None = None
@@ -177,6 +182,7 @@ def submit(
     report_id = draft.id or _id_of(caller, place, secret) or new_id()
     caller_hash = _caller_hash(caller, report_id, secret)
     contact = _contact(draft, caller, place)
+    display = _display(session, draft, caller, contact, place)
     connection = session if isinstance(session, sa.Connection) else session.connection()
     number = connection.exec_driver_sql(
         _INSERT,
@@ -187,7 +193,7 @@ def submit(
             "service_id": service.id,
             "source": source.value,
             "visibility": _visibility(service).value,
-            "display": draft.display.value,
+            "display": display.value,
             "description": draft.description,
             "attributes": Jsonb(answers),
             "locale": draft.locale,
@@ -347,10 +353,34 @@ def _contact(draft: Draft, caller: Caller, place: JurisdictionRef) -> _Reporter 
             phone = given.phone and normal_phone(given.phone, place.country)
         except PhoneError as error:
             raise InvalidError(str(error), field="contact.phone") from error
-        return _Reporter(person, given.name, given.email, phone, given.locale)
+        name = given.name or (actor.name if person is not None else None)
+        return _Reporter(person, name, given.email, phone, given.locale)
     if actor.is_signed_in and not for_others and actor.api_key_id is None:
         return _Reporter(actor.person_id, actor.name, actor.email, None, actor.locale)
     return None
+
+
+def _display(
+    session: Executor,
+    draft: Draft,
+    caller: Caller,
+    contact: _Reporter | None,
+    place: JurisdictionRef,
+) -> Display:
+    """How much of the reporter's name everybody sees.
+
+    Raises:
+        PosingNameError: what everybody would see looks like the city's own name.
+    """
+    display = draft.display
+    if display is None and contact is not None and contact.person_id is not None:
+        chosen = session.scalar(sa.select(Person.display).where(Person.id == contact.person_id))
+        display = Display(chosen) if chosen is not None else None
+    if display is None or display is Display.ANONYMOUS or caller.is_replaying:
+        return display or Display.ANONYMOUS
+    if contact is not None and contact.name and poses_as(contact.name, place.names.values()):
+        raise PosingNameError(field="contact.name")
+    return display
 
 
 def _content_hash(draft: Draft, place: JurisdictionRef, digests: Sequence[bytes]) -> bytes:

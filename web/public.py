@@ -9,11 +9,11 @@ from flask.typing import ResponseReturnValue
 
 from accounts.access import EVERYONE, allow, current_actor
 from accounts.rules import Permission
-from core.db import reading
+from core.db import db, reading
 from core.errors import NotFoundError
 from core.tokens import Purpose, matches
 from geo import jurisdictions
-from reports import media
+from reports import media, own
 from reports.conversation import seen_by_all
 from reports.storage import MissingFileError
 from web import timeline
@@ -56,7 +56,8 @@ def report_by_id(report_id: UUID) -> ResponseReturnValue:
 @blueprint.get("/media/<uuid:photo_id>/<size>.jpg")
 @allow(EVERYONE)
 def photo(photo_id: UUID, size: str) -> ResponseReturnValue:
-    """A cleaned photo. One that is not public only with the tracking token, or for its staff.
+    """A cleaned photo. One that is not public only with the tracking token, for its
+    reporter and for its staff.
 
     The bytes go through us, from a bucket too: a photo that is hidden is hidden at once, and a
     page needs no permission to load from elsewhere. A cache in front takes the load.
@@ -99,4 +100,9 @@ def _may_see(shown: media.ShownPhoto) -> bool:
     if token is not None:
         secret = current_app.config["SECRET_KEY"]
         return matches(secret, Purpose.TRACK, shown.report_id, shown.token_version, token)
-    return current_actor().may(Permission.READ_REPORTS, shown.jurisdiction_id, shown.team_id)
+    actor = current_actor()
+    if actor.may(Permission.READ_REPORTS, shown.jurisdiction_id, shown.team_id):
+        return True
+    return actor.person_id is not None and own.is_reporter(
+        db.session(), shown.report_id, actor.person_id
+    )

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from accounts import challenges
+from accounts.contact_rules import ContactPoint
 from accounts.models import Person, SignInChallenge, SignInSession
 from accounts.rules import CHALLENGE_TRIES, LINKS_PER_HOUR, WRONG_CODES_PER_DAY
 from core.db import reading, transaction
@@ -30,10 +31,13 @@ NOW = datetime(2026, 3, 11, 9, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=14, seconds=59)
 TOO_LATE = NOW + timedelta(minutes=15)
 EMAIL = "marie@exemple.fr"
+TO = ContactPoint.email(EMAIL)
 
 
 def asked(session: Session, email: str = EMAIL, now: datetime = NOW) -> Any:
-    return challenges.ask(session, email, jurisdiction_id=None, locale="fr", now=now)
+    return challenges.ask(
+        session, ContactPoint.email(email), jurisdiction_id=None, locale="fr", now=now
+    )
 
 
 def follow(session: Session, challenge_id: Any, now: datetime = NOW) -> Person | None:
@@ -162,8 +166,8 @@ def test_a_link_works_once(session: Session) -> None:
 def test_a_code_works_once_and_ends_its_link(session: Session) -> None:
     challenge_id = asked(session)
     code = challenges.code(SECRET_KEY, challenge_id)
-    assert challenges.answer_code(session, SECRET_KEY, EMAIL, code, now=NOW) is not None
-    assert challenges.answer_code(session, SECRET_KEY, EMAIL, code, now=NOW) is None
+    assert challenges.answer_code(session, SECRET_KEY, TO, code, now=NOW) is not None
+    assert challenges.answer_code(session, SECRET_KEY, TO, code, now=NOW) is None
     assert follow(session, challenge_id) is None
 
 
@@ -171,21 +175,26 @@ def test_both_work_for_fifteen_minutes(session: Session) -> None:
     first, second = asked(session), asked(session)
     code = challenges.code(SECRET_KEY, second)
     assert follow(session, first, TOO_LATE) is None
-    assert challenges.answer_code(session, SECRET_KEY, EMAIL, code, now=TOO_LATE) is None
+    assert challenges.answer_code(session, SECRET_KEY, TO, code, now=TOO_LATE) is None
     assert follow(session, first, LATER) is not None
-    assert challenges.answer_code(session, SECRET_KEY, EMAIL, code, now=LATER) is not None
+    assert challenges.answer_code(session, SECRET_KEY, TO, code, now=LATER) is not None
 
 
 def test_each_of_several_codes_under_way_works(session: Session) -> None:
     for challenge_id in [asked(session), asked(session), asked(session)]:
         code = challenges.code(SECRET_KEY, challenge_id)
-        assert challenges.answer_code(session, SECRET_KEY, EMAIL, code, now=NOW) is not None
+        assert challenges.answer_code(session, SECRET_KEY, TO, code, now=NOW) is not None
 
 
 def test_a_code_opens_only_the_address_it_was_sent_to(session: Session) -> None:
     code = challenges.code(SECRET_KEY, asked(session))
     asked(session, "other@exemple.fr")
-    assert challenges.answer_code(session, SECRET_KEY, "other@exemple.fr", code, now=NOW) is None
+    assert (
+        challenges.answer_code(
+            session, SECRET_KEY, ContactPoint.email("other@exemple.fr"), code, now=NOW
+        )
+        is None
+    )
 
 
 def test_a_link_made_with_another_key_opens_nothing(session: Session) -> None:
@@ -236,18 +245,18 @@ def test_a_patient_stranger_is_stopped_and_the_link_still_works(session: Session
         asked(session, now=now)
         wrong = a_wrong_code(session)
         for _ in range(CHALLENGE_TRIES):
-            challenges.answer_code(session, SECRET_KEY, EMAIL, wrong, now=now)
+            challenges.answer_code(session, SECRET_KEY, TO, wrong, now=now)
         hours += 1
         if hours * CHALLENGE_TRIES >= WRONG_CODES_PER_DAY:
             break
     now = NOW + timedelta(hours=hours)
     challenge_id = asked(session, now=now)
     code = challenges.code(SECRET_KEY, challenge_id)
-    assert challenges.answer_code(session, SECRET_KEY, EMAIL, code, now=now) is None
+    assert challenges.answer_code(session, SECRET_KEY, TO, code, now=now) is None
     assert follow(session, challenge_id, now) is not None
     tomorrow = NOW + timedelta(days=2)
     code = challenges.code(SECRET_KEY, asked(session, now=tomorrow))
-    assert challenges.answer_code(session, SECRET_KEY, EMAIL, code, now=tomorrow) is not None
+    assert challenges.answer_code(session, SECRET_KEY, TO, code, now=tomorrow) is not None
 
 
 def test_somebody_deactivated_meanwhile_is_not_let_in(session: Session) -> None:
@@ -264,7 +273,7 @@ def test_whatever_a_stranger_sends_is_refused_and_never_an_error(
     session: Session, token: str, row: UUID
 ) -> None:
     assert challenges.answer_link(session, SECRET_KEY, row, token, now=NOW) is None
-    assert challenges.answer_code(session, SECRET_KEY, EMAIL, token, now=NOW) is None
+    assert challenges.answer_code(session, SECRET_KEY, TO, token, now=NOW) is None
 
 
 # -- at the same instant ---------------------------------------------------------------------------
@@ -316,4 +325,4 @@ def test_parallel_guesses_are_all_counted(committed_db: Flask) -> None:
 
 
 def answer_code(session: Session, given: str) -> Person | None:
-    return challenges.answer_code(session, SECRET_KEY, EMAIL, given, now=NOW)
+    return challenges.answer_code(session, SECRET_KEY, TO, given, now=NOW)

@@ -67,6 +67,8 @@ INVITATION = Facts(
 
 BY_PLACE = {
     Occasion.SIGN_IN: SIGN_IN,
+    Occasion.CONTACT_PROOF: dataclasses.replace(SIGN_IN, link=""),
+    Occasion.CONTACT_CHANGE: Facts(city="Ville", contact="signalements@ville.example"),
     Occasion.INVITATION: INVITATION,
     Occasion.DIGEST: DIGEST,
 }
