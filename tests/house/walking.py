@@ -1,0 +1,357 @@
+"""Every route of the application with sample arguments, and a world to call them in.
+
+Two cities, the first with two teams, and somebody of every kind who may call. What
+`test_authorization` and `test_hostile` walk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
+
+from accounts import keys
+from accounts.access import Access, Gate, declarations
+from accounts.rules import PERMISSIONS, Permission, Role
+from core.clock import utc_now
+from core.db import db
+from core.ids import new_id
+from geo.models import Jurisdiction
+from notifications.models import PushSubscription, WebhookEndpoint
+from reports.vocabulary import Status, Visibility
+from tests.factories import (
+    COMEDIE,
+    SignedIn,
+    new_citizen,
+    new_follower,
+    new_jurisdiction,
+    new_photo,
+    new_report,
+    new_service,
+    new_staff,
+    new_team,
+)
+
+
+class Where(Enum):
+    """Whose work a thing is, seen from the callers' city and team."""
+
+    OWN = "own"
+    OTHER_TEAM = "other_team"
+    FOREIGN = "foreign"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What stands in one city, or belongs to one team of it."""
+
+    city: Jurisdiction
+    report: UUID
+    private: UUID
+    number: int
+    follower: UUID
+    photo: UUID
+    webhook: UUID
+    subscription: UUID
+    team: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who makes every call.
+
+    Attributes:
+        role: None for nobody and for citizens.
+        city: where the role holds; with `team`, for that team's work only.
+    """
+
+    name: str
+    headers: Mapping[str, str]
+    role: Role | None = None
+    where: Where = Where.OWN
+    is_team: bool = False
+
+    def may(self, needed: Permission, where: Where) -> bool:
+        """What `PERMISSIONS` and the scope of the grant come to."""
+        if self.role is None or needed not in PERMISSIONS[self.role]:
+            return False
+        if self.where is Where.FOREIGN or self.is_team:
+            return where is self.where
+        return where in (Where.OWN, Where.OTHER_TEAM)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Two cities, the first with two teams, and everybody who may call."""
+
+    places: Mapping[Where, Place]
+    callers: Mapping[str, Caller]
+    session: Session
+
+
+#: What stands for a part of a path. A report is one that the public may see, but where the test
+#: says otherwise.
+ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
+    "report_id": lambda place: place.report,
+    "endpoint_id": lambda place: place.webhook,
+    "subscription_id": lambda place: place.subscription,
+    "follower_id": lambda place: place.follower,
+    "photo_id": lambda place: place.photo,
+    "team": lambda place: place.team,
+    "code": lambda place: place.service,
+    "jurisdiction": lambda place: place.city.code,
+    "number": lambda place: place.number,
+    "token": lambda place: "AAAAAAAAAAAAAAAAAAAAAA",
+    "challenge_id": lambda place: new_id(),
+    "action": lambda place: "withdrawal",
+    "size": lambda place: "full",
+    "name": lambda place: "riverain.css",
+}
+
+#: What the bodies are filled with: the smallest that each operation takes.
+BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
+    "accounts.sign_in": lambda place: {"email": "a@b.example", "password": "a long wrong one"},
+    "accounts.ask_for_link": lambda place: {"email": "a@b.example"},
+    "intake.submit_report": lambda place: {
+        "service_code": place.service,
+        "jurisdiction": place.city.code,
+        "lat": COMEDIE.lat,
+        "lon": COMEDIE.lon,
+    },
+    "reports.add_to_report": lambda place: {"text": "Encore"},
+    "reports.answer_question": lambda place: {"text": "Côté pair"},
+    "reports.withdraw_report": lambda place: {},
+    "reports.say_not_fixed": lambda place: {},
+    "reports.follow_report": lambda place: {"email": "ana@b.example"},
+    "reports.confirm_follower": lambda place: {"token": "AAAAAAAAAAAAAAAAAAAAAA"},
+    "staff.move_report": lambda place: {"status": "in_progress"},
+    "staff.assign_report": lambda place: {"team": place.team},
+    "staff.comment_on_report": lambda place: {"note": "Vu"},
+    "staff.ask_reporter": lambda place: {"question": "De quel côté ?"},
+    "staff.join_report": lambda place: {"report": str(place.private)},
+    "staff.change_service": lambda place: {"service_code": place.service},
+    "staff.change_place": lambda place: {"lat": COMEDIE.lat, "lon": COMEDIE.lon},
+    "staff.change_visibility": lambda place: {"visibility": "hidden"},
+    "redactions.redact": lambda place: {"part": "description"},
+    "notifications.add_webhook": lambda place: {
+        "jurisdiction": place.city.code,
+        "url": "https://93.184.215.14/hook",
+    },
+    "notifications.add_push_subscription": lambda place: {
+        "endpoint": "https://push.example.org/x",
+        "keys": {"p256dh": "A" * 87, "auth": "A" * 22},
+    },
+}
+
+# -- the world -----------------------------------------------------------------------------------
+
+
+def settle(session: Session) -> World:
+    """Both cities with their work and their people."""
+    here, there = new_jurisdiction(session), new_jurisdiction(session)
+    team, other = new_team(session, here), new_team(session, here)
+    places = {
+        Where.OWN: new_place(session, here, team, Where.OWN),
+        Where.OTHER_TEAM: new_place(session, here, other, Where.OTHER_TEAM),
+        Where.FOREIGN: new_place(session, there, new_team(session, there), Where.FOREIGN),
+    }
+    own = places[Where.OWN]
+    places[Where.MISSING] = Place(
+        own.city,
+        report=new_id(),
+        private=new_id(),
+        number=987_654,
+        follower=new_id(),
+        photo=new_id(),
+        webhook=new_id(),
+        subscription=new_id(),
+        team="no-such-team",
+        service="no-such-service",
+    )
+    callers = [Caller("nobody", {}), Caller("citizen", new_citizen(session).headers)]
+    callers += [
+        Caller(role.value, new_staff(session, here, role).headers, role)
+        for role in set(Role) - {Role.CITIZEN}
+    ]
+    callers += [
+        Caller(
+            "agent of a team",
+            new_staff(session, here, Role.AGENT, team=team).headers,
+            Role.AGENT,
+            is_team=True,
+        ),
+        Caller(
+            "admin of another city",
+            new_staff(session, there, Role.ADMIN).headers,
+            Role.ADMIN,
+            Where.FOREIGN,
+        ),
+        Caller(
+            "key of another city",
+            key_of(session, new_staff(session, there, Role.ADMIN)),
+            Role.ADMIN,
+            Where.FOREIGN,
+        ),
+    ]
+    return World(places, {caller.name: caller for caller in callers}, session)
+
+
+def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> Place:
+    service = new_service(session, city)
+    report = new_report(session, service, status=Status.TRIAGED, team=team)
+    private = new_report(
+        session,
+        service,
+        status=Status.TRIAGED,
+        team=team,
+        visibility=Visibility.HELD.value,
+        description=f"secret-{where.value}",
+    )
+    for each in (report, private):
+        follower = new_follower(
+            session,
+            each,
+            is_reporter=True,
+            name=f"contact-{where.value}",
+            email=f"contact-{where.value}-{each.number}@courriel.example",
+        )
+    webhook = WebhookEndpoint(
+        jurisdiction_id=city.id,
+        url=f"https://secret-{where.value}.example.org/hook",
+        events=[],
+        created_at=utc_now(),
+    )
+    subscription = PushSubscription(
+        follower_id=follower.id,
+        endpoint=f"https://push.example.org/{where.value}",
+        keys={},
+        created_at=utc_now(),
+    )
+    session.add_all([webhook, subscription])
+    session.flush()
+    return Place(
+        city,
+        report=report.id,
+        private=private.id,
+        number=report.number,
+        follower=follower.id,
+        photo=new_photo(session, private).id,
+        webhook=webhook.id,
+        subscription=subscription.id,
+        team=team.code,
+        service=service.code,
+    )
+
+
+def key_of(session: Session, somebody: SignedIn) -> dict[str, str]:
+    key = keys.create_key(session, somebody.person.email or "", "program", now=utc_now())
+    return {"Authorization": f"Bearer {key}"}
+
+
+# -- calling -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the application."""
+
+    rule: Rule
+    method: str
+    access: Access
+
+    @property
+    def label(self) -> str:
+        return f"{self.method} {self.rule.rule}"
+
+    @property
+    def endpoint(self) -> str:
+        return self.rule.endpoint
+
+    @property
+    def is_write(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def names_something(self) -> bool:
+        """Whether its path names a thing that is somebody's."""
+        return bool(self.rule.arguments - {"token", "size", "name", "action", "code"})
+
+    def open(
+        self,
+        client: FlaskClient,
+        place: Place,
+        headers: Mapping[str, str],
+        **replaced: Any,
+    ) -> TestResponse:
+        """Call it about that place's things."""
+        arguments = {name: ARGUMENTS[name](place) for name in self.rule.arguments} | replaced
+        built = self.rule.build(arguments)
+        assert built is not None
+        given: dict[str, Any] = {"headers": dict(headers)}
+        if self.is_write and self.endpoint in BODIES:
+            given["json"] = BODIES[self.endpoint](place)
+        return client.open(built[1], method=self.method, **given)
+
+
+def routes(app: Flask) -> Iterator[Route]:
+    for rule, method, access in declarations(app):
+        assert access is not None
+        yield Route(rule, method, access)
+
+
+def guarded(app: Flask) -> list[Route]:
+    return [route for route in routes(app) if route.access.gate is Gate.PERMISSION]
+
+
+@contextmanager
+def undone(session: Session) -> Iterator[None]:
+    """What a call does in this block is undone, so that the next one finds the world as it was."""
+    session.commit()
+    connection: Any = session.get_bind()
+    around = connection.begin_nested()
+    try:
+        yield
+    finally:
+        session.rollback()
+        around.rollback()
+        session.expire_all()
+
+
+def stored_state(session: Session) -> dict[str, tuple[int, int]]:
+    """The count and a digest of the rows of every table, but for when a key was last used."""
+    parts = [
+        f"SELECT '{table}' AS name, count(*) AS count, coalesce(sum(hashtextextended("
+        f"(to_jsonb(t) - 'last_used_at' - 'last_seen_at')::text, 0)::numeric), 0) AS digest"
+        f' FROM "{table}" AS t'
+        for table in sorted(db.metadata.tables)
+    ]
+    found = session.execute(sa.text(" UNION ALL ".join(parts)))
+    return {row.name: (row.count, row.digest) for row in found}
+
+
+def said(answer: TestResponse) -> tuple[int, Any]:
+    """What an answer tells its caller: without the id of the request."""
+    body = answer.get_data(as_text=True)
+    document = answer.json if answer.is_json else re.sub(r"[0-9a-f-]{32,36}", "", body)
+    if isinstance(document, dict):
+        document.pop("request_id", None)
+    return answer.status_code, document
+
+
+def operation_of(document: Mapping[str, Any], route: Route) -> dict[str, Any] | None:
+    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.rule.rule)
+    found: dict[str, Any] | None = document["paths"].get(path, {}).get(route.method.lower())
+    return found
