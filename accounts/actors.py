@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from accounts.models import ApiKey, Person, RoleGrant, SignInSession, SignInWay
+from accounts.models import ApiKey, GrantOrigin, Person, RoleGrant, SignInSession, SignInWay
 from accounts.rules import PERMISSIONS, Permission, Role
 from accounts.secrets import KEY_PREFIX, SESSION_PREFIX, digest
 from geo.models import Jurisdiction
@@ -136,6 +136,13 @@ def find(session: Session, token: str, *, now: datetime) -> Actor | None:
         if row.role is None:
             continue
         role = Role(row.role)
+        if (
+            row.origin == GrantOrigin.OIDC
+            and first.api_key_id is None
+            and first.way != SignInWay.OIDC
+        ):
+            # Whoever left the city's directory still has a mailbox, or a password from before.
+            continue
         if row.demands_second_factor and PERMISSIONS[role] and not is_vouched_for:
             withheld = True
             continue
@@ -168,6 +175,7 @@ def _permissions(names: list[str] | None) -> frozenset[Permission] | None:
 _PERSON = (Person.id, Person.email, Person.name, Person.locale)
 _GRANT = (
     RoleGrant.role,
+    RoleGrant.origin,
     RoleGrant.jurisdiction_id,
     RoleGrant.team_id,
     (Jurisdiction.policy["sign_in"]["second_factor"].astext == "staff").label(

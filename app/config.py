@@ -44,6 +44,7 @@ class Settings:
     geocoder_url: str | None = None
     geocoder_timeout_s: float = 3.0
     outgoing_allow: str = ""
+    oidc_client_secrets: str | None = None
     demo: bool = True
     public_url: str | None = None
     default_jurisdiction: str | None = None
@@ -105,6 +106,13 @@ class Settings:
             )
         for name in _SCHEMES:
             self._check_url(name)
+        for place, word in enumerate((self.oidc_client_secrets or "").split(), start=1):
+            city, _, secret = word.partition("=")
+            if not city or not secret:
+                # Whatever stands there may be a secret.
+                raise SettingError(
+                    f"OIDC_CLIENT_SECRETS must be pairs like city=secret; number {place} is not."
+                )
         for word in self.outgoing_allow.replace(",", " ").split():
             if "/" in word and not _is_network(word):
                 raise SettingError(
@@ -130,6 +138,12 @@ class Settings:
         """What links in messages start with, without a slash at the end."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
+    @property
+    def client_secrets(self) -> Mapping[str, str]:
+        """The secrets of `OIDC_CLIENT_SECRETS`, by city."""
+        pairs = (word.partition("=") for word in (self.oidc_client_secrets or "").split())
+        return {city: secret for city, _, secret in pairs}
+
     def shown(self) -> dict[str, str]:
         """Every setting by its name in the environment, secrets masked."""
         return {name.upper(): self.show(name) for name in (f.name for f in fields(self))}
@@ -148,7 +162,7 @@ class Settings:
         return str(value)
 
 
-_SECRETS = frozenset({"secret_key", "sms_token", "vapid_private_key"})
+_SECRETS = frozenset({"secret_key", "sms_token", "vapid_private_key", "oidc_client_secrets"})
 _URLS_WITH_PASSWORD = frozenset({"database_url", "redis_url", "smtp_url", "sms_url", "storage_url"})
 #: How each of them may start; `docs/configuration.md` says what it means.
 _SCHEMES: Mapping[str, tuple[str, ...]] = {

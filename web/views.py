@@ -5,10 +5,31 @@ from __future__ import annotations
 from flask import Flask
 
 from core.api import Api
-from web import following, home, manual, pages, public, signing_in, tracking
+from web import (
+    account,
+    following,
+    home,
+    manual,
+    my_reports,
+    pages,
+    public,
+    signing_in,
+    single_sign_on,
+    tracking,
+)
 from web.home import Installation
 
-__all__ = ["following", "home", "install", "public", "signing_in", "tracking"]
+__all__ = [
+    "account",
+    "following",
+    "home",
+    "install",
+    "my_reports",
+    "public",
+    "signing_in",
+    "single_sign_on",
+    "tracking",
+]
 
 
 def install(app: Flask, json_api: Api, installation: Installation) -> None:
