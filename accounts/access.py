@@ -20,10 +20,10 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.routing import Rule
 
-from accounts import actors, cookies, keys
+from accounts import actors, cookies, keys, sessions
 from accounts.actors import ANONYMOUS, Actor
 from accounts.errors import SecondFactorNeededError, SessionNeededError
-from accounts.rules import PERMISSIONS, Permission
+from accounts.rules import PERMISSIONS, SEEN_RECORDED_EVERY, Permission
 from core.clock import utc_now
 from core.db import db, transaction
 from core.errors import DomainError, ForbiddenError, NotSignedInError
@@ -166,9 +166,9 @@ def caller() -> Caller | None:
 
 
 def install(app: Flask) -> None:
-    """Hold what browsers send to their own pages, and note the use of keys after each request."""
+    """Hold what browsers send to their own pages; note the use of keys and sessions afterwards."""
     app.before_request(_check_browser)
-    app.after_request(_record_key)
+    app.after_request(_record_use)
 
 
 def check_routes(app: Flask) -> None:
@@ -281,20 +281,27 @@ def _check_browser() -> None:
         current_actor()
 
 
-def _record_key(response: Response) -> Response:
-    """After the view has ended its transaction, in one of its own, at most once a minute."""
+def _record_use(response: Response) -> Response:
+    """After the view has ended its transaction, in one of its own, and not every time."""
     actor: Actor | None = g.get("actor")
-    if actor is None or actor.api_key_id is None:
+    if actor is None or not actor.is_signed_in:
         return response
     now = utc_now()
-    if actor.key_used_at is not None and now - actor.key_used_at < keys.USE_RECORDED_EVERY:
+    if actor.api_key_id is not None:
+        seen_at, every = actor.key_used_at, keys.USE_RECORDED_EVERY
+    else:
+        seen_at, every = actor.session_seen_at, SEEN_RECORDED_EVERY
+    if seen_at is not None and now - seen_at < every:
         return response
     try:
         # Whatever the view left unsaved was not meant to be saved.
         db.session.rollback()
         with transaction() as session:
-            keys.record_use(session, actor.api_key_id, now=now)
+            if actor.api_key_id is not None:
+                keys.record_use(session, actor.api_key_id, now=now)
+            elif actor.session_id is not None:
+                sessions.record_seen(session, actor.session_id, now=now)
     except sa.exc.SQLAlchemyError as error:
-        # The answer stands; that the key was used is known again from its next use.
-        log.warning("key.use_not_recorded", error=type(error).__name__)
+        # The answer stands; that it was used is known again from the next use.
+        log.warning("access.use_not_recorded", error=type(error).__name__)
     return response

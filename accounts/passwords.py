@@ -7,13 +7,33 @@ tell which addresses have an account.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from accounts.rules import normal_password
+from accounts.common_passwords import is_common
+from accounts.errors import WeakPasswordError
+from accounts.rules import (
+    PASSWORD_MAX,
+    PASSWORD_MIN,
+    PasswordFault,
+    normal_password,
+    password_fault,
+)
 
 _hasher = PasswordHasher()
+
+_FAULTS = {
+    PasswordFault.TOO_SHORT: f"The password must have at least {PASSWORD_MIN} characters.",
+    PasswordFault.TOO_LONG: f"The password may have at most {PASSWORD_MAX} characters.",
+    PasswordFault.TOO_SIMPLE: "The password repeats a few characters; choose another one.",
+    PasswordFault.LIKE_THE_ADDRESS: "The password must not be the e-mail address.",
+    PasswordFault.COMMON: "This password is among those that are tried first; choose another one.",
+    PasswordFault.ABOUT_THE_PERSON: (
+        "The password is little more than your name, your address or your city."
+    ),
+}
 
 #: Each verification takes 64 MiB; more at once than this wait, so that a flood of sign-ins costs
 #: time and not the machine's memory.
@@ -25,6 +45,25 @@ NOBODYS_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4$Ykpu2aOxFztT/zaxwiBDZg"
     "$BvJeJlGnt0Ms5GkTrvetFQb4FdMkxNaTLkIoYpGod60"
 )
+
+
+def check_strength(
+    password: str, email: str, *, about: Iterable[str] = (), field: str = "password"
+) -> None:
+    """Refuse a password that can be guessed.
+
+    Args:
+        about: what a stranger knows of the person: the name, the city.
+        field: of the payload it came in.
+
+    Raises:
+        WeakPasswordError: too short, too long, too simple, common, or about the person.
+    """
+    fault = password_fault(password, email, about=about)
+    if fault is None and is_common(password):
+        fault = PasswordFault.COMMON
+    if fault is not None:
+        raise WeakPasswordError(_FAULTS[fault], field=field, reason=fault.value)
 
 
 def hashed(password: str) -> str:

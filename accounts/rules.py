@@ -174,7 +174,8 @@ def lock_after(failures: int) -> timedelta | None:
     if failures < FREE_FAILURES:
         return None
     # Six doublings pass the hour; more would only make the number large.
-    return min(LONGEST_LOCK, FIRST_LOCK * 2 ** min(failures - FREE_FAILURES, 6))
+    doublings = min(failures - FREE_FAILURES, 6)
+    return min(LONGEST_LOCK, FIRST_LOCK * (1 << doublings))
 
 
 def normal_email(text: str) -> str:

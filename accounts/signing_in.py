@@ -18,7 +18,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from accounts import audit, lockout, passwords, second_factor
+from accounts import audit, lockout, passwords, people, second_factor, sessions
 from accounts.actors import Actor
 from accounts.errors import OneTimePasswordNeededError, SecondFactorOffError
 from accounts.models import Person, RoleGrant, SignInSession, SignInWay
@@ -136,6 +136,75 @@ def show_second_factor(
     if not second_factor.check(session, secret, person_id, otp, now):
         return False
     lockout.succeeded(session, secret, subject)
+    return True
+
+
+def prove_again(
+    session: Session,
+    secret: str,
+    person: Person,
+    *,
+    password: str | None = None,
+    otp: str | None = None,
+    now: datetime,
+) -> bool:
+    """Whether somebody who is signed in has shown their password or second factor once more.
+
+    What was wrong is counted: the caller commits, then refuses.
+
+    Raises:
+        LockedError: too many attempts failed.
+    """
+    if otp is not None:
+        if show_second_factor(session, secret, person.id, otp, now=now):
+            return True
+        lockout.failed(session, secret, lockout.second_factor_of(person.id), now)
+        return False
+    subject = person.email or str(person.id)
+    lockout.check(session, secret, subject, now)
+    if not passwords.fits(person.password_hash, password or ""):
+        lockout.failed(session, secret, subject, now)
+        return False
+    lockout.succeeded(session, secret, subject)
+    return True
+
+
+def change_password(
+    session: Session,
+    secret: str,
+    actor: Actor,
+    *,
+    current: str | None,
+    new: str,
+    now: datetime,
+) -> bool:
+    """Give the actor another password, or a first one, and end their other sessions.
+
+    False when `current` is wrong, which was counted: the caller commits, then refuses.
+
+    Raises:
+        WeakPasswordError: see `accounts.passwords.check_strength`.
+        LockedError: too many attempts failed.
+    """
+    person = session.get_one(Person, actor.person_id, with_for_update=True, populate_existing=True)
+    passwords.check_strength(
+        new, person.email or "", about=people.words_about(session, person.id), field="new"
+    )
+    if person.password_hash is not None and not prove_again(
+        session, secret, person, password=current or "", now=now
+    ):
+        return False
+    person.password_hash = passwords.hashed(new)
+    person.password_changed_at = now
+    session.flush()
+    sessions.end_others(session, actor, now=now)
+    audit.record(
+        session,
+        actor,
+        audit.Action.PASSWORD_CHANGED,
+        audit.Subject("person", person.id),
+        now=now,
+    )
     return True
 
 

@@ -38,7 +38,7 @@ JOBS = (
     Job("notifications.digests", 60, "write to teams about new and overdue work"),
     Job("audit.seal", 60, "seal the audit log's new entries in its hash chain"),
     Job("clean.outbox", 60, "forget events that were done a week ago"),
-    Job("clean.sign_ins", 3600, "forget sessions and sign-in links that are over"),
+    Job("clean.sign_ins", 3600, "forget sessions, links and invitations that are over"),
     Job("clean.kept_answers", 600, "forget answers kept for clients that retry"),
     Job("clean.geocodes", 3600, "forget geocodings that are too old"),
     Job("clean.staged_files", 3600, "delete bytes that no photo waits for", MEDIA_QUEUE),

@@ -18,8 +18,8 @@ from celery import shared_task
 from flask import current_app
 from sqlalchemy.orm import Session
 
-from accounts import audit_chain
-from accounts.models import SignInChallenge, SignInSession
+from accounts import audit_chain, lockout
+from accounts.models import Invitation, SignInChallenge, SignInSession
 from core import idempotency, outbox
 from core.clock import utc_now
 from core.db import transaction
@@ -168,9 +168,11 @@ def clean_outbox() -> None:
 
 @shared_task(name="clean.sign_ins")
 def clean_sign_ins() -> None:
-    """Forget sessions, links and codes that ended."""
+    """Forget sessions, links, codes and invitations that ended, and failures that are old."""
     before = utc_now() - SIGN_INS_KEPT
-    for model in (SignInSession, SignInChallenge):
+    with transaction() as session:
+        lockout.forget_old(session, now=utc_now())
+    for model in (SignInSession, SignInChallenge, Invitation):
         _until_nothing_is_left(
             "clean.sign_ins",
             lambda session, model=model: _delete(  # type: ignore[misc]
