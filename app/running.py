@@ -243,8 +243,12 @@ class Run:
             if found != newest:
                 say("Bringing the database up to date …")
                 self._flask("the migration", "db", "upgrade", is_shown=False)
-            if self.settings.demo and self._is_empty():
+            unfinished = self.data_dir / "demo_unfinished"
+            if self.settings.demo and (unfinished.exists() or self._is_empty()):
+                # Whoever stops us between two cities finds both after the next start.
+                unfinished.touch()
                 self._load_demo()
+                unfinished.unlink()
         except psycopg.Error as error:
             raise RefusalError(f"the database cannot be used: {one_line(error)}") from error
 
