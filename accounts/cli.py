@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from uuid import UUID
 
 import click
 import sqlalchemy as sa
@@ -12,8 +14,8 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
-from accounts import keys, people
-from accounts.rules import Role
+from accounts import audit, keys, people, second_factor
+from accounts.rules import Permission, Role
 from core.clock import utc_now
 from core.db import reading, transaction
 from core.errors import DomainError
@@ -44,7 +46,7 @@ def create(
     """
     password = _password() if password_stdin else None
     wanted = Role(role)
-    with _one_sentence(), transaction() as session:
+    with one_sentence(), transaction() as session:
         city = _jurisdiction(session, jurisdiction) if _is_scoped(wanted, team) else None
         given = people.create_person(
             session,
@@ -55,6 +57,14 @@ def create(
             password=password,
             now=utc_now(),
         )
+        audit.record(
+            session,
+            audit.OPERATOR,
+            audit.Action.PERSON_CHANGED if given.is_new_person else audit.Action.ROLE_CHANGED,
+            audit.Subject("person", given.person_id, city.id if city else None),
+            now=utc_now(),
+            data={"change": "created" if given.is_new_person else "given", "role": role},
+        )
         where = f" in {city.code}" + (f", team {team}" if team else "") if city else ""
     done = "created" if given.is_new_person else "updated"
     click.echo(f"{email.strip().lower()} {done}: {role}{where}.")
@@ -63,29 +73,100 @@ def create(
 @accounts_commands.command("api-key")
 @click.option("--email", required=True, help="The person that the key acts as.")
 @click.option("--name", required=True, help="What the key is for.")
-def api_key(email: str, name: str) -> None:
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([str(permission) for permission in Permission]),
+    help="A permission that the key is limited to; repeatable. None: all its person may do.",
+)
+@click.option(
+    "--expires-days", type=click.IntRange(min=1, max=36_500), help="Without it the key has no end."
+)
+def api_key(email: str, name: str, scopes: tuple[str, ...], expires_days: int | None) -> None:
     """Make a key for a program. It is shown once, alone on the last line."""
     if not name.strip():
         raise _RefusedError("A key needs a name that says what it is for.")
-    with _one_sentence(), transaction() as session:
-        key = keys.create_key(session, email, name.strip(), now=utc_now())
+    now = utc_now()
+    with one_sentence(), transaction() as session:
+        key = keys.create_key(
+            session,
+            email,
+            name.strip(),
+            scopes=[Permission(scope) for scope in scopes] or None,
+            expires_at=now + timedelta(days=expires_days) if expires_days else None,
+            now=now,
+        )
     click.echo(f"A key for {email.strip().lower()}. Keep it: it is not shown again.")
     click.echo(key)
+
+
+@accounts_commands.command("keys")
+def list_keys() -> None:
+    """List the valid keys: id, person, name, scopes, end and last use."""
+    with one_sentence(), reading() as session:
+        lines = [
+            f"{key.id} {email}: {key.name} ({', '.join(key.scopes or ['all'])};"
+            f" ends {_day(key.expires_at)}; last used {_day(key.last_used_at)})"
+            for key, email in keys.all_valid(session, now=utc_now())
+        ]
+    for line in lines:
+        click.echo(line)
+    if not lines:
+        click.echo("There is no valid key; `flask accounts api-key` makes one.", err=True)
+
+
+@accounts_commands.command("revoke-key")
+@click.argument("key_id", type=click.UUID)
+def revoke_key(key_id: UUID) -> None:
+    """End a key at once; `keys` tells its id."""
+    with one_sentence(), transaction() as session:
+        keys.revoke(session, audit.OPERATOR, key_id, now=utc_now())
+    click.echo(f"The key {key_id} is revoked.")
+
+
+@accounts_commands.command("reset-second-factor")
+@click.option("--email", required=True)
+def reset_second_factor(email: str) -> None:
+    """Take the second factor off an account whose holder lost it; their sessions end."""
+    now = utc_now()
+    with one_sentence(), transaction() as session:
+        person = people.find_person(session, email)
+        was_on = second_factor.turn_off(session, person.id)
+        people.end_sessions(session, person.id, now)
+        audit.record(
+            session,
+            audit.OPERATOR,
+            audit.Action.SECOND_FACTOR_CHANGED,
+            audit.Subject("person", person.id),
+            now=now,
+            data={"change": "reset"},
+        )
+    said = "has no second factor any more" if was_on else "had no second factor"
+    click.echo(f"{email.strip().lower()} {said}; their sessions are ended.")
 
 
 @accounts_commands.command("deactivate")
 @click.option("--email", required=True)
 def deactivate(email: str) -> None:
     """Shut a person out: sessions and keys end at once. `create` lets them in again."""
-    with _one_sentence(), transaction() as session:
-        people.deactivate(session, email, now=utc_now())
+    with one_sentence(), transaction() as session:
+        person_id = people.deactivate(session, email, now=utc_now())
+        audit.record(
+            session,
+            audit.OPERATOR,
+            audit.Action.PERSON_CHANGED,
+            audit.Subject("person", person_id),
+            now=utc_now(),
+            data={"change": "deactivated"},
+        )
     click.echo(f"{email.strip().lower()} is deactivated.")
 
 
 @accounts_commands.command("list")
 def list_() -> None:
     """List everybody with a role or a key."""
-    with _one_sentence(), reading() as session:
+    with one_sentence(), reading() as session:
         listed = people.list_people(session)
     for person in listed:
         notes = [
@@ -99,6 +180,10 @@ def list_() -> None:
         click.echo(f"{person.email}: {'; '.join(notes)}")
     if not listed:
         click.echo("Nobody has a role yet; `flask accounts create` gives one.", err=True)
+
+
+def _day(instant: datetime | None) -> str:
+    return "never" if instant is None else f"{instant:%Y-%m-%d}"
 
 
 def _password() -> str:
@@ -141,7 +226,7 @@ def _jurisdiction(session: Session, code: str | None) -> Jurisdiction:
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
+def one_sentence() -> Iterator[None]:
     """Turn what an operator can act on into one sentence and exit code 2."""
     try:
         yield

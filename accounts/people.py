@@ -90,13 +90,13 @@ def create_person(
     if password is not None and not passwords.fits(person.password_hash, password):
         person.password_hash = passwords.hashed(password)
         person.password_changed_at = now
-        _end_sessions(session, person.id, now)
+        end_sessions(session, person.id, now)
     session.flush()
     is_new_role = False
     if role is not Role.CITIZEN:
         if jurisdiction_id is None:
             raise ValueError(f"the role {role} is held in a jurisdiction")
-        is_new_role = _grant(session, person.id, role, jurisdiction_id, team_id, now)
+        is_new_role = grant(session, person.id, role, jurisdiction_id, team_id, now)
     return Given(person.id, is_new, is_new_role)
 
 
@@ -112,16 +112,22 @@ def with_proven_contact(
     return person
 
 
-def deactivate(session: Session, email: str, *, now: datetime) -> None:
-    """Shut somebody out at once: sessions and keys end, signing in is refused.
+def deactivate(session: Session, email: str, *, now: datetime) -> UUID:
+    """Shut somebody out at once: sessions and keys end, signing in is refused. Their id.
 
     Raises:
         NoSuchPersonError
     """
     person = find_person(session, email)
+    shut_out(session, person, now=now)
+    return person.id
+
+
+def shut_out(session: Session, person: Person, *, now: datetime) -> None:
+    """End somebody's sessions and keys, and refuse them from now on."""
     person.is_active = False
     session.flush()
-    _end_sessions(session, person.id, now)
+    end_sessions(session, person.id, now)
     session.execute(
         sa.update(ApiKey)
         .where(ApiKey.person_id == person.id, ApiKey.revoked_at.is_(None))
@@ -250,7 +256,7 @@ def _person_of(
             return person, created is not None
 
 
-def _grant(
+def grant(
     session: Session,
     person_id: UUID,
     role: Role,
@@ -283,7 +289,8 @@ def _grant(
     return given is not None
 
 
-def _end_sessions(session: Session, person_id: UUID, now: datetime) -> None:
+def end_sessions(session: Session, person_id: UUID, now: datetime) -> None:
+    """End all of somebody's sessions."""
     session.execute(
         sa.update(SignInSession)
         .where(SignInSession.person_id == person_id, SignInSession.revoked_at.is_(None))
