@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -36,7 +37,7 @@ from accounts.rules import PERMISSIONS, STAFF_SESSION, Role
 from core.errors import DomainError
 from core.i18n import LANGUAGES
 from core.ids import new_id
-from core.outgoing import Allowance
+from core.outgoing import Allowance, OutgoingRefusedError, check_url
 from geo import jurisdictions
 from geo.errors import UnknownJurisdictionError
 from geo.jurisdictions import JurisdictionRef
@@ -176,6 +177,17 @@ class Connector:
 def path_of(jurisdiction: str) -> str:
     """Where a sign-in at the provider of that city begins."""
     return f"/sign-in/oidc/{jurisdiction}"
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether a URL is https, or stays on this machine, where a developer tries a provider."""
+    try:
+        scheme, host, _, _ = check_url(url)
+    except OutgoingRefusedError:
+        return False
+    if urlsplit(url).fragment:
+        return False
+    return scheme == "https" or host in ("127.0.0.1", "::1", "localhost")
 
 
 def configured(

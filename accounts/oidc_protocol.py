@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from authlib.oauth2.auth import ClientAuth
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
@@ -42,7 +42,7 @@ from joserfc.jwk import JWKRegistry, Key, KeySet
 from joserfc.jws import JWSRegistry
 
 from accounts import oidc_claims
-from accounts.oidc import Attempt, Failure, OidcError, Provider
+from accounts.oidc import Attempt, Failure, OidcError, Provider, is_safe_url
 from core.outgoing import (
     NOTHING_ALLOWED,
     Allowance,
@@ -51,7 +51,6 @@ from core.outgoing import (
     OutgoingError,
     OutgoingRefusedError,
     OutgoingTLSError,
-    check_url,
 )
 
 #: Each call of at most four; a person waits for them, and so does a thread of the web server.
@@ -452,17 +451,6 @@ def _endpoint(document: Mapping[str, Any], name: str) -> str:
     if not isinstance(url, str) or not is_safe_url(url):
         raise OidcError(Failure.SETUP, f"discovery.{name}")
     return url
-
-
-def is_safe_url(url: str) -> bool:
-    """Whether it is https, or stays on this machine, where a developer tries a provider."""
-    try:
-        scheme, host, _, _ = check_url(url)
-    except OutgoingRefusedError:
-        return False
-    if urlsplit(url).fragment:
-        return False
-    return scheme == "https" or host in ("127.0.0.1", "::1", "localhost")
 
 
 def _usable(document: Mapping[str, Any]) -> KeySet:

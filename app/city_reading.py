@@ -21,7 +21,7 @@ import shapely.geometry
 
 from accounts.loading import TeamSpec
 from accounts.models import DigestChoice
-from app import city_fields, city_files, city_schemas
+from app import city_fields, city_files, city_schemas, city_sign_in
 from app.city_assets import Assets
 from app.city_files import Document, Fault, Findings
 from app.city_places import Places, as_json
@@ -127,6 +127,8 @@ class _Reading:
         )
         # Names cannot be judged against a file that could not be read.
         is_complete = bool(city and teams_in and services_in)
+        if city and document and teams_in:
+            city_sign_in.check_teams(city, document, {team.code for team in teams}, self.findings)
         self.step("rules")
         rules = self._rules(services, areas, teams, is_complete=is_complete)
         self.step("assets")

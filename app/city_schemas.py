@@ -33,6 +33,7 @@ from app.city_fields import (
     whole,
 )
 from app.city_files import Document, Findings
+from app.city_sign_in import SignInIn
 from reports.vocabulary import ServiceKind
 
 #: The version of the format that this code reads.
@@ -123,6 +124,7 @@ class PolicyIn(Schema):
     reopen_days = whole(0, 730, load_default=14)
     close_after_days = whole(0, 730, load_default=14)
     retention = fields.Nested(RetentionIn)
+    sign_in = fields.Nested(SignInIn)
 
 
 class CityIn(Schema):
