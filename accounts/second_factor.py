@@ -88,14 +88,15 @@ def start(session: Session, secret: str, person_id: UUID, now: datetime) -> Setu
     row.started_at = now
     row.last_step = None
     session.flush()
-    email, phone = session.execute(
-        sa.select(Person.email, Person.phone).where(Person.id == person_id)
-    ).one()
-    key = _key(secret, row)
-    return Setup(
-        uri=one_time.uri(key, issuer=ISSUER, account=email or phone or str(person_id)),
-        secret_base32=one_time.base32(key),
-    )
+    return _setup(session, secret, row)
+
+
+def pending(session: Session, secret: str, person_id: UUID, now: datetime) -> Setup | None:
+    """What is being set up, shown again after a mistyped code; None when nothing is."""
+    row = _locked(session, person_id)
+    if row is None or row.confirmed_at is not None:
+        return None
+    return _setup(session, secret, row) if row.started_at > now - SECOND_FACTOR_SETUP else None
 
 
 def confirm(
@@ -213,6 +214,17 @@ def _locked(session: Session, person_id: UUID) -> SecondFactor | None:
         .where(SecondFactor.person_id == person_id)
         .with_for_update()
         .execution_options(populate_existing=True)
+    )
+
+
+def _setup(session: Session, secret: str, row: SecondFactor) -> Setup:
+    email, phone = session.execute(
+        sa.select(Person.email, Person.phone).where(Person.id == row.person_id)
+    ).one()
+    key = _key(secret, row)
+    return Setup(
+        uri=one_time.uri(key, issuer=ISSUER, account=email or phone or str(row.person_id)),
+        secret_base32=one_time.base32(key),
     )
 
 

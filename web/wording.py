@@ -52,6 +52,15 @@ class Wording:
         """mercredi 11 mars 2026; Wednesday 11 March 2026."""
         return format_date(instant.astimezone(zone), "EEEE d MMMM y", locale=_babel(self.lang))
 
+    def wait(self, seconds: int) -> Markup:
+        """2 minutes; rounded up, so that nobody comes back too early."""
+        if seconds <= 90:
+            return self.one_or_many("wait.seconds", seconds)
+        minutes = -(-seconds // 60)
+        if minutes <= 90:
+            return self.one_or_many("wait.minutes", minutes)
+        return self.one_or_many("wait.hours", -(-minutes // 60))
+
     def number(self, value: float) -> str:
         """12 345 in French, 12,345 in English."""
         return format_decimal(value, locale=_babel(self.lang))

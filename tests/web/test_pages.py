@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from accounts import challenges
+from accounts.cookies import PLAIN_NAME
 from accounts.models import SignInChallenge, SignInSession
 from core import links
 from core.clock import utc_now
@@ -447,14 +448,32 @@ def test_a_sign_in_link_opens_one_session(client: FlaskClient, session: Session)
     assert stored(session, SignInSession) == []
 
     opened = client.post(path)
-    assert opened.status_code == 200
-    (bearer,) = set(re.findall(r"rvs_[\w-]+", opened.get_data(as_text=True)))
-    me = client.get("/api/v1/me", headers={"Authorization": f"Bearer {bearer}"})
-    assert me.get_json()["email"] == "camille@courriel.example"
+    assert (opened.status_code, opened.headers["Location"]) == (303, "/account?lang=en")
+    assert "rvs_" not in opened.get_data(as_text=True)
+    assert client.get("/api/v1/me").get_json()["email"] == "camille@courriel.example"
 
+    client.delete_cookie(PLAIN_NAME)
     again = client.post(path)
     assert again.status_code == 410
     assert "does not work any more" in text_of(again)
+
+
+def test_for_an_app_the_link_shows_a_token_and_signs_no_browser_in(
+    client: FlaskClient, session: Session
+) -> None:
+    challenge = a_challenge(session)
+    token = challenges.link_token(SECRET_KEY, challenge.id)
+    path = links.sign_in_url("", challenge.id, token) + "?for=app"
+
+    assert 'name="for" value="app"' in client.get(path).get_data(as_text=True)
+    opened = client.post(path)
+
+    assert opened.status_code == 200
+    assert "Set-Cookie" not in opened.headers
+    (bearer,) = set(re.findall(r"rvs_[\w-]+", opened.get_data(as_text=True)))
+    me = client.get("/api/v1/me", headers={"Authorization": f"Bearer {bearer}"})
+    assert me.get_json()["email"] == "camille@courriel.example"
+    assert client.get("/api/v1/me").status_code == 401
 
 
 def test_a_guessed_sign_in_link_is_counted(client: FlaskClient, session: Session) -> None:
