@@ -29,8 +29,9 @@ soak: $(VENV)/.dev ## The long runs: load, and every process killed in the middl
 audit: $(VENV)/.run ## Look for known vulnerabilities in what is installed (needs a network)
 	@$(BIN)/python -m pip install --quiet pip-audit==2.10.1 2>/dev/null || { \
 	  echo "make audit needs a network: pip-audit could not be installed." >&2; exit 1; }
-	@$(BIN)/python -m pip_audit --requirement requirements.txt --progress-spinner off || { \
-	  echo "make audit: a vulnerability was found, or the network is away; see above." >&2; exit 1; }
+	@$(BIN)/python -m pip_audit --requirement requirements.txt --strict --progress-spinner off || { \
+	  echo "make audit: a vulnerability was found, or a package could not be looked up (no network," \
+	    "or an index that keeps no record of vulnerabilities); the lines above say which." >&2; exit 1; }
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile

@@ -300,7 +300,7 @@ class Route:
         arguments = {name: ARGUMENTS[name](place) for name in self.rule.arguments} | replaced
         built = self.rule.build(arguments)
         assert built is not None
-        given: dict[str, Any] = {"headers": dict(headers)}
+        given: dict[str, Any] = {"headers": dict(headers), "buffered": True}
         if self.is_write and self.endpoint in BODIES:
             given["json"] = BODIES[self.endpoint](place)
         return client.open(built[1], method=self.method, **given)
