@@ -120,6 +120,7 @@ class PolicyIn(Schema):
     quiet_hours = fields.Nested(QuietHoursIn, allow_none=True)
     duplicates = fields.Nested(DuplicatesIn, load_default=lambda: {"radius_m": 30.0, "days": 30.0})
     moderation = one_of("none", "before_publication", load_default="none")
+    anonymous = one_of("open", "proof_of_work", load_default="open")
     public_precision = one_of("exact", "block", load_default="exact")
     reopen_days = whole(0, 730, load_default=14)
     close_after_days = whole(0, 730, load_default=14)

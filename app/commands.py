@@ -19,6 +19,7 @@ from app.config import Settings
 COMMANDS = {
     "accounts": "accounts.cli:accounts_commands",
     "audit": "accounts.audit_cli:audit_commands",
+    "blocks": "accounts.blocks_cli:blocks_commands",
     "jurisdictions": "app.city_cli:jurisdictions",
     "outbox": "app.outbox_commands:outbox_commands",
     "reports": "app.import_cli:reports_commands",

@@ -8,18 +8,21 @@ from flask_cors import CORS
 from app.config import Settings
 from core import limits
 from core.api import Api
+from core.tally import Tally
 
 
 def register_features(app: Flask, json_api: Api) -> None:
     """Register every feature's routes with the application."""
     from accounts import access, oidc
     from accounts.audit_views import blueprint as audit
+    from accounts.blocks_views import blueprint as blocks
     from accounts.me_views import blueprint as me
     from accounts.oidc_views import blueprint as sign_in_ways
     from accounts.security_views import blueprint as security
     from accounts.views import blueprint as accounts
     from notifications.views import blueprint as notifications
     from reports import own
+    from reports.checking_views import blueprint as checks
     from reports.intake_views import blueprint as intake
     from reports.own_views import blueprint as own_reports
     from reports.public_views import blueprint as reports
@@ -37,6 +40,7 @@ def register_features(app: Flask, json_api: Api) -> None:
             caller=access.caller,
             exempt=("healthz", "readyz", "metrics"),
         )
+    app.extensions["tally"] = Tally(app.config["REDIS_URL"])
     access.install(app)
     app.extensions["oidc"] = oidc.Connector(settings.client_secrets, settings.outgoing_allow)
     # What was reported and followed under a contact belongs to whoever proves it.
@@ -47,7 +51,9 @@ def register_features(app: Flask, json_api: Api) -> None:
         me,
         sign_in_ways,
         audit,
+        blocks,
         intake,
+        checks,
         reports,
         own_reports,
         staff,
@@ -64,6 +70,8 @@ def register_features(app: Flask, json_api: Api) -> None:
             "Content-Type",
             "Idempotency-Key",
             "If-Match",
+            "X-Device-Id",
+            "X-Proof-Of-Work",
             "X-Tracking-Token",
         ],
         expose_headers=["ETag", "Idempotent-Replayed", "Link", "Retry-After", "X-Request-Id"],

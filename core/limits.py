@@ -293,7 +293,7 @@ class _Limiter:
             if caller.is_staff:
                 limit = allowance.staff
         else:
-            whose = _digest(self.secret, request.remote_addr or "")
+            whose = network_digest(self.secret, request.remote_addr or "")
         hits = [] if whose is None else [_Hit(limit, ("riverain", allowance.name.lower(), whose))]
         if caller is None or not caller.is_staff:
             device = _device()
@@ -338,7 +338,7 @@ def _wait_s(counter: SlidingWindowCounterRateLimiter, hit: _Hit) -> int:
 
 
 @functools.lru_cache(maxsize=10_000)
-def _digest(secret: str, address: str) -> str | None:
+def network_digest(secret: str, address: str) -> str | None:
     """What stands for the network of an address; None for no address."""
     network = network_of(address)
     if network is None:

@@ -15,7 +15,9 @@ from core.api import Schema, Text
 from core.text import clean
 from geo.measures import Point
 from reports.contacts import Contact
+from reports.schemas import ReviewOut
 from reports.submission import Draft
+from reports.unknown_senders import Proof
 from reports.vocabulary import Source
 
 #: Longest description, as Open311 clients expect it.
@@ -47,6 +49,20 @@ class ContactIn(Schema):
         if isinstance(data, dict) and isinstance(data.get("email"), str):
             return {**data, "email": data["email"].strip() or None}
         return data
+
+
+class WorkIn(Schema):
+    """A proof of work: `GET /reports/challenge` says what is asked."""
+
+    challenge = Text(required=True, min_length=1, max_length=100)
+    nonce = Text(
+        required=True,
+        min_length=1,
+        max_length=64,
+        metadata={
+            "description": "SHA-256 of `challenge:nonce` begins with `difficulty` zero bits."
+        },
+    )
 
 
 class ReportIn(Schema):
@@ -105,6 +121,22 @@ class ReportIn(Schema):
         allow_none=True,
         validate=ma.validate.Regexp(_LOCALE, error="This is not a language tag such as fr."),
     )
+    website = Text(
+        allow_none=True,
+        max_length=500,
+        metadata={
+            "description": "Leave it empty: a form shows it to nobody, programs fill it. A report"
+            " with it is taken, and held for review."
+        },
+    )
+    proof = fields.Nested(
+        WorkIn,
+        allow_none=True,
+        metadata={
+            "description": "Where the city asks people who do not sign in for a proof of work."
+            " The header `X-Proof-Of-Work: challenge:nonce` does the same."
+        },
+    )
 
     @ma.validates_schema
     def _position_is_whole(self, data: dict[str, Any], **_kwargs: Any) -> None:
@@ -143,6 +175,8 @@ class ReportIn(Schema):
             source=data.get("source"),
             is_on_behalf=data["on_behalf"],
             locale=data.get("locale"),
+            is_trap_filled=bool(_said(data.get("website"))),
+            proof=data.get("proof") and Proof(**data["proof"]),
         )
 
 
@@ -156,6 +190,12 @@ class SubmittedOut(Schema):
     status = fields.String(required=True)
     visibility = fields.String(
         required=True, metadata={"description": "`held`: shown to the public after a review."}
+    )
+    review = fields.Nested(
+        ReviewOut,
+        required=True,
+        allow_none=True,
+        metadata={"description": "What was found in the words; null where nothing was."},
     )
     requested_at = fields.AwareDateTime(required=True)
     tracking_token = fields.String(

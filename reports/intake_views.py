@@ -19,9 +19,10 @@ from core.clock import utc_now
 from core.db import reading, single_write, transaction
 from core.errors import InvalidError, NotFoundError
 from core.i18n import LANGUAGES, pick
-from core.limits import Allowance, limited
+from core.limits import DEVICE_HEADER, Allowance, hold_place, limited, network_digest
 from core.links import track_url
 from geo import jurisdictions
+from geo.cells import cell_of
 from geo.jurisdictions import JurisdictionRef
 from geo.measures import Point
 from reports import media, submission
@@ -37,6 +38,7 @@ from reports.intake_schemas import (
     SubmittedOut,
 )
 from reports.submission import Caller, Draft, Submitted
+from reports.unknown_senders import Gate, Proof
 from reports.vocabulary import ActorKind
 
 blueprint = Blueprint("intake", __name__, description="What can be reported, and reporting it.")
@@ -47,7 +49,14 @@ MAX_KEY = 200
 _REPORT_IN = ReportIn()
 
 #: Multipart fields whose text is JSON: objects and lists have no other form there.
-_JSON_FIELDS = frozenset({"attributes", "contact", "not_same_as"})
+_JSON_FIELDS = frozenset({"attributes", "contact", "not_same_as", "proof"})
+
+#: Where a client may put its proof of work, beside the field `proof`.
+PROOF_HEADER = "X-Proof-Of-Work"
+
+#: "The same place" for the limit of reports: of the H3 resolutions this one's edge, 28.7 m on
+#: average, is nearest to 25 m (the next finer one has 10.8 m).
+PLACE_RESOLUTION = 11
 
 #: What the API document shows.
 EXAMPLE = {
@@ -59,6 +68,27 @@ EXAMPLE = {
     "contact": {"email": "camille@example.org", "locale": "fr"},
     "display": "first",
 }
+
+
+def _place_of_body() -> str | None:
+    """What and where the report in hand is about; None for photos, whose body is read later."""
+    if not request.is_json:
+        return None
+    body = request.get_json(silent=True)
+    if not isinstance(body, dict):
+        return None
+    try:
+        point = Point(float(body["lat"]), float(body["lon"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return _same_place(point, str(body.get("service_code")))
+
+
+def _same_place(point: Point, service_code: str) -> str | None:
+    """Names the reports of one kind at one place; None for a place that there is not."""
+    if not (-90 <= point.lat <= 90 and -180 <= point.lon <= 180):
+        return None
+    return f"{cell_of(point, PLACE_RESOLUTION):x}|{service_code[:100]}"
 
 
 @blueprint.route("/reports", methods=["POST"])
@@ -96,22 +126,42 @@ EXAMPLE = {
     responses={
         409: {"description": "The id or key stands for something else."},
         415: {"description": "Neither JSON nor multipart."},
-        422: {"description": "A field is not as it should be."},
+        403: {"description": "The sender is blocked in that city; says whom to ask."},
+        422: {
+            "description": "A field is not as it should be; or `proof_needed`: the city asks people"
+            " who do not sign in for a proof of work, and a fresh `challenge` comes along."
+        },
     },
     parameters=[
         {
             "in": "header",
             "name": "Idempotency-Key",
             "schema": {"type": "string", "maxLength": MAX_KEY},
-        }
+        },
+        {
+            "in": "header",
+            "name": PROOF_HEADER,
+            "schema": {"type": "string"},
+            "description": "`challenge:nonce`, where the city asks for a proof of work.",
+        },
+        {
+            "in": "header",
+            "name": DEVICE_HEADER,
+            "schema": {"type": "string", "format": "uuid"},
+            "description": "A UUID that the app drew at random: counted beside the address.",
+        },
     ],
 )
 @blueprint.response(201, SubmittedOut, description="Received; the pipeline takes over.")
 @allow(EVERYONE)
-@limited(Allowance.INTAKE)
+@limited(Allowance.INTAKE, place=_place_of_body)
 def submit_report() -> ResponseReturnValue:
     """Take a report."""
     draft: Draft = load(_REPORT_IN, _payload())
+    if not request.is_json and draft.point is not None:
+        place = _same_place(draft.point, draft.service_code)
+        if place is not None:
+            hold_place(place)
     photos = media.check_photos([file.stream for file in request.files.getlist("photos")])
     caller = Caller(
         actor=current_actor(),
@@ -131,6 +181,7 @@ def submit_report() -> ResponseReturnValue:
             default_jurisdiction=current_app.config["DEFAULT_JURISDICTION"],
             assets=current_app.extensions.get("asset_facts"),
             content_digests=[photo.digest for photo in photos],
+            gate=gate(draft.proof),
         )
         if staged and not submitted.is_replay:
             # Photos come with a transaction, and so with a session.
@@ -203,6 +254,18 @@ def list_jurisdictions() -> ResponseReturnValue:
     return jsonify(items=items, next=None)
 
 
+def gate(proof: Proof | None) -> Gate:
+    """What stands before whoever makes this request without signing in."""
+    header = request.headers.get(PROOF_HEADER)
+    secret: str = current_app.config["SECRET_KEY"]
+    return Gate(
+        tally=current_app.extensions["tally"],
+        secret=secret,
+        network=network_digest(secret, request.remote_addr or "") or "",
+        proof=Proof.from_header(header) if proof is None and header is not None else proof,
+    )
+
+
 def _payload() -> Any:
     """The report as sent, in one form for JSON and multipart."""
     if request.mimetype != "multipart/form-data":
@@ -245,6 +308,7 @@ def _answer(submitted: Submitted) -> Response:
         service_code=submitted.service.code,
         status=submitted.status.value,
         visibility=submitted.visibility.value,
+        review=submitted.review,
         requested_at=_instant(submitted.requested_at),
         tracking_token=token,
         tracking_url=token and track_url(current_app.config["BASE_URL"], submitted.id, token),

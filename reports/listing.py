@@ -105,6 +105,7 @@ class Filters:
     overdue_at: datetime | None = None
     text: str | None = None
     needs_place: bool = False
+    visibility: Visibility | None = None
 
 
 def page(
@@ -266,6 +267,8 @@ def _work_conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
             _R.due_at < sa.func.coalesce(_R.held_since, filters.overdue_at),
             IS_OPEN,
         ]
+    if filters.visibility is not None:
+        conditions.append(_R.visibility == filters.visibility.value)
     if filters.needs_place:
         conditions += [_R.cell.is_(None), IS_OPEN]
     return conditions

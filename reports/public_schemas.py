@@ -11,7 +11,7 @@ from marshmallow import fields
 from accounts.schemas import Email, Name
 from core.api import Schema, Text
 from reports.field_types import Instant, Words
-from reports.schemas import LocaleQuery, PageQuery, ReportOut, WordsOut
+from reports.schemas import LocaleQuery, PageQuery, ReportOut, ReviewOut, WordsOut
 from reports.staff_schemas import StaffReportOut
 
 
@@ -61,6 +61,7 @@ class OwnReportOut(ReportOut):
     photo_states = fields.List(fields.Nested(PhotoStateOut))
     attributes = fields.Dict()
     visibility = fields.String()
+    review = fields.Nested(ReviewOut, allow_none=True)
     address_given = fields.String(allow_none=True)
     words = fields.List(fields.Nested(WordsOut))
     question = fields.Nested(WordsOut, allow_none=True)

@@ -73,7 +73,7 @@ blueprint = Blueprint(
 MOST_SIMILAR = 10
 
 #: Filters that only those may use who see the staff's side.
-_STAFF_FILTERS = ("team", "assignee", "overdue", "needs_place", "q")
+_STAFF_FILTERS = ("team", "assignee", "overdue", "needs_place", "visibility", "q")
 
 _PUBLIC, _OWN, _STAFF = ReportOut(), OwnReportOut(), StaffReportOut()
 _HISTORY, _SIMILAR, _FOLLOWING = HistoryOut(), SimilarListOut(), FollowingOut()
@@ -395,6 +395,7 @@ def _filters(session: Session, query: dict[str, Any], actor: Actor, now: datetim
         overdue_at=now if query.get("overdue") else None,
         text=query.get("q"),
         needs_place=bool(query.get("needs_place")),
+        visibility=query.get("visibility"),
     )
 
 

@@ -317,6 +317,9 @@ class Queue:
 #: Queues that belong to no team: nobody knows where, nobody knows whose.
 NEEDS_PLACE, UNROUTED = "needs-place", "unrouted"
 
+#: Held back until somebody has read it, whichever team it is with.
+REVIEW = "review"
+
 
 def queues(session: Session, scope: Scope, *, now: datetime) -> list[Queue]:
     """What is waiting in every queue of the scope: two statements."""
@@ -368,13 +371,14 @@ def queues(session: Session, scope: Scope, *, now: datetime) -> list[Queue]:
                     for name, condition in (
                         (NEEDS_PLACE, _R.cell.is_(None)),
                         (UNROUTED, _R.team_id.is_(None)),
+                        (REVIEW, _R.visibility == Visibility.HELD.value),
                     )
                 )
             )
         )
     }
     for jurisdiction_id in sorted(scope.jurisdiction_ids):
-        for name in (NEEDS_PLACE, UNROUTED):
+        for name in (NEEDS_PLACE, UNROUTED, REVIEW):
             row = special.get((jurisdiction_id, name))
             found.append(
                 Queue(

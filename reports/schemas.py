@@ -16,6 +16,7 @@ from core.api import Schema, Text
 from core.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from reports.field_types import AreaField, BoxField, Instant, ListField, PointField, StatusesField
 from reports.listing import Sort
+from reports.vocabulary import Visibility
 
 #: A circle wider than this is no neighbourhood; ask for a box.
 MAX_RADIUS_M = 50_000
@@ -68,6 +69,11 @@ class ReportsQuery(PageQuery):
     assignee = Text(max_length=40, metadata={"description": "Staff: `me` or the id of a person."})
     overdue = fields.Boolean(metadata={"description": "Staff: past its due date."})
     needs_place = fields.Boolean(metadata={"description": "Staff: nobody knows where."})
+    visibility = fields.Enum(
+        Visibility,
+        by_value=True,
+        metadata={"description": "Staff: public, held (waits for review) or hidden."},
+    )
     q = Text(
         max_length=200,
         metadata={"description": "Staff: beginnings of words; `#1234` is a number."},
@@ -127,6 +133,17 @@ class WordsOut(Schema):
     )
     text = fields.String(required=True)
     created_at = Instant(required=True)
+
+
+class ReviewOut(Schema):
+    """Why somebody looks at a report before the public does."""
+
+    kinds = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "phone, email, plate, name or honeypot"},
+    )
+    at = fields.String(required=True, metadata={"format": "date-time"})
 
 
 class ReportOut(Schema):

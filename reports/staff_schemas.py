@@ -9,7 +9,7 @@ from marshmallow import fields
 
 from core.api import Schema, Text
 from reports.field_types import Instant, Words
-from reports.schemas import NamedOut, PageQuery, ReportOut, WordsOut
+from reports.schemas import NamedOut, PageQuery, ReportOut, ReviewOut, WordsOut
 from reports.vocabulary import Status, Visibility
 
 
@@ -43,6 +43,7 @@ class StaffListedOut(ReportOut):
     public_lon = fields.Float(allow_none=True)
     version = fields.Integer(metadata={"description": "The ETag."})
     visibility = fields.String()
+    review = fields.Nested(ReviewOut, allow_none=True)
     display = fields.String()
     source = fields.String()
     priority = fields.Integer()

@@ -39,7 +39,7 @@ from reports.changing import Words, author_of
 from reports.listing import Filters, Sort
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest
-from reports.queries import NEEDS_PLACE, UNROUTED
+from reports.queries import NEEDS_PLACE, REVIEW, UNROUTED
 from reports.schemas import LocaleQuery
 from reports.staff_schemas import (
     AssignmentIn,
@@ -66,7 +66,7 @@ from reports.viewing import (
     read_again,
     sent_photos,
 )
-from reports.vocabulary import OPEN_STATUSES
+from reports.vocabulary import OPEN_STATUSES, Visibility
 
 blueprint = Blueprint("staff", __name__, description="The staff's work on reports.")
 
@@ -87,7 +87,7 @@ _QUEUES = QueueListOut()
 @blueprint.arguments(LocaleQuery, location="query")
 @blueprint.response(200, QueueListOut)
 def list_queues(query: dict[str, Any]) -> Response:
-    """What is waiting: for each team in one's scope, without a place, without a team."""
+    """What is waiting: for each team in one's scope, without a place or team, for review."""
     scope = current_actor().scope(Permission.READ_REPORTS)
     reader = look(query)
     with reading() as session:
@@ -104,7 +104,7 @@ def list_queues(query: dict[str, Any]) -> Response:
 @blueprint.response(200, ReportListOut)
 @blueprint.alt_response(404, description="There is no such queue in one's scope.")
 def list_queue(query: dict[str, Any], team: str) -> Response:
-    """The open reports of a team, of `needs-place` or of `unrouted`: oldest due first."""
+    """Open reports of a team, of `needs-place`, `unrouted` or `review`: oldest due first."""
     scope = current_actor().scope(Permission.READ_REPORTS)
     now = utc_now()
     with reading() as session:
@@ -387,7 +387,11 @@ def _queue(session: Session, name: str, cities: tuple[int, ...]) -> Filters:
         NotFoundError: there is no such queue in the caller's scope.
     """
     scope = current_actor().scope(Permission.READ_REPORTS)
-    if name in (NEEDS_PLACE, UNROUTED):
+    if name == REVIEW and scope.jurisdiction_ids:
+        return Filters(
+            jurisdiction_ids=cities, visibility=Visibility.HELD, statuses=OPEN_STATUSES
+        )
+    if name in (NEEDS_PLACE, UNROUTED, REVIEW):
         if not scope.jurisdiction_ids:
             raise NotFoundError
         return Filters(

@@ -26,6 +26,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy.orm import Session, sessionmaker
 
+from accounts import blocks
 from app import create_app, migrating
 from app.config import Settings
 from app.embedded import layout, preparing, servers, sharing
@@ -199,10 +200,12 @@ def session(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     made = sessionmaker(bind=connection, join_transaction_mode="create_savepoint")()
     monkeypatch.setattr(db, "session", OneSession(made))
     jurisdictions.forget()
+    blocks.forget()
     try:
         yield made
     finally:
         jurisdictions.forget()
+        blocks.forget()
         made.close()
         outer.rollback()
         connection.close()

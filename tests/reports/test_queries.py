@@ -371,7 +371,7 @@ def test_queues_count_what_waits(
     new_report(session, service, team=team, status=Status.CLOSED, due_at=due)
     new_report(session, service, at=None)
     found = {queue.name: queue for queue in queries.queues(session, whole(city), now=NOW)}
-    assert set(found) == {team.code, quiet.code, "needs-place", "unrouted"}
+    assert set(found) == {team.code, quiet.code, "needs-place", "unrouted", "review"}
     mine = found[team.code]
     assert (mine.open, mine.overdue, mine.unassigned, mine.on_hold) == (2, 1, 1, 1)
     assert mine.oldest_due_at == due

@@ -611,10 +611,11 @@ def test_special_queues_and_scopes_of_queues(
     assert numbers("voirie", member) == [world.report.number]
     assert numbers("parcs", member) == 404
     assert numbers("needs-place", member) == 404
+    assert numbers("review", member) == 404
     names = [
         item["queue"]
         for item in client.get("/api/v1/queues", headers=world.agent.headers).json["items"]
     ]
-    assert names == ["parcs", "voirie", "needs-place", "unrouted"]
+    assert names == ["parcs", "voirie", "needs-place", "unrouted", "review"]
     own = client.get("/api/v1/queues?locale=en", headers=member.headers).json["items"]
     assert [(item["queue"], item["team"]["name"]) for item in own] == [("voirie", "Team voirie")]
