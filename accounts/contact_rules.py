@@ -7,6 +7,7 @@ into their account is the same contact. E-mail addresses stand in `accounts.rule
 from __future__ import annotations
 
 import enum
+import unicodedata
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -77,11 +78,13 @@ def normal_phone(text: str, country: str | None) -> str:
         CountryNeededError: it is a national one, and `country` is None.
         PhoneError: it is no possible number.
     """
+    # Keyboards put narrow spaces and wide digits in.
+    text = unicodedata.normalize("NFKC", text)
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException as error:
         is_national = error.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE
-        if is_national and country is None and not text.lstrip().startswith(("+", "\uff0b")):
+        if is_national and country is None and not text.lstrip().startswith("+"):
             raise CountryNeededError("Write the number with its country: +33…") from error
         raise PhoneError("This is not a phone number.") from error
     if not phonenumbers.is_possible_number(number):

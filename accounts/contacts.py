@@ -94,7 +94,7 @@ def named(
     if sent.get("email") is not None:
         return ContactPoint(ContactKind.EMAIL, sent["email"])
     try:
-        number = normal_phone(sent["phone"], place and place.country)
+        number = normal_phone(sent["phone"], place.country if place else None)
     except PhoneError as error:
         raise InvalidError(str(error), field="phone") from error
     if is_texted and not takes_texts(number):
@@ -129,7 +129,7 @@ def ask(
         session,
         person,
         to,
-        jurisdiction_id=place and place.id,
+        jurisdiction_id=place.id if place else None,
         locale=locale,
         now=now,
     )
@@ -220,16 +220,13 @@ def _owner(session: Session, actor: Actor) -> Person:
         SecondFactorNeededError: they have one, and this session was opened without it.
     """
     person = session.get_one(Person, actor.person_id, with_for_update=True, populate_existing=True)
-    is_weak = session.scalar(
-        sa.select(
-            sa.exists().where(
-                SecondFactor.person_id == person.id,
-                SecondFactor.confirmed_at.is_not(None),
-                SignInSession.id == actor.session_id,
-                SignInSession.has_second_factor.is_(False),
-            )
-        )
+    has_factor = sa.exists().where(
+        SecondFactor.person_id == person.id, SecondFactor.confirmed_at.is_not(None)
     )
+    was_shown = sa.exists().where(
+        SignInSession.id == actor.session_id, SignInSession.has_second_factor
+    )
+    is_weak = session.scalar(sa.select(sa.and_(has_factor, sa.not_(was_shown))))
     if is_weak:
         raise SecondFactorNeededError
     return person

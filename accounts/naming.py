@@ -85,6 +85,9 @@ _TITLES = frozenset(
     ]
 )
 
+#: "M. et Mme".
+_COUPLED = frozenset({"et", "and", ""})
+
 #: Scripts that write family and given name without a space; the family name stands first.
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO")
 
@@ -210,7 +213,7 @@ def first_name(name: str) -> str | None:
     """
     after_comma = name.partition(",")[2].split()
     words = after_comma or name.split()
-    untitled = [word for word in words if fold(word) not in _TITLES]
+    untitled = [word for word in words if fold(word) not in _TITLES | _COUPLED]
     if not untitled:
         return None
     is_titled = len(untitled) < len(words)

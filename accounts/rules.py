@@ -186,7 +186,10 @@ def normal_email(text: str) -> str:
 
 def is_email(text: str) -> bool:
     """Whether a normal form (`normal_email`) can be an e-mail address."""
-    return len(text) <= EMAIL_MAX and _EMAIL.fullmatch(text) is not None
+    if len(text) > EMAIL_MAX or _EMAIL.fullmatch(text) is None:
+        return False
+    # Invisible characters would let two addresses look like one.
+    return not any(unicodedata.category(letter)[0] == "C" for letter in text)
 
 
 def normal_password(text: str) -> str:

@@ -49,10 +49,15 @@ class Name(Text):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=4 * NAME_MAX, allow_none=True, **kwargs)
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str | None:
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any
+    ) -> Any:
+        """The name in its normal form, or None."""
+        is_blank = isinstance(value, str) and not normal_name(value)
+        return super().deserialize(None if is_blank else value, attr, data, **kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         name = normal_name(super()._deserialize(value, attr, data, **kwargs))
-        if not name:
-            return None
         fault = name_fault(name)
         if fault is not None:
             raise ma.ValidationError(_NAME_FAULTS[fault])

@@ -78,7 +78,7 @@ def ask_for_link(sent: dict[str, Any]) -> dict[str, int]:
         challenges.ask(
             session,
             contacts.named(sent, place, is_texted=True),
-            jurisdiction_id=place and place.id,
+            jurisdiction_id=place.id if place else None,
             locale=request.accept_languages.best_match(LANGUAGES),
             now=utc_now(),
         )

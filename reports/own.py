@@ -70,15 +70,20 @@ def reports_of(session: Session, person_id: UUID, *, cursor: str | None, limit: 
 def asked(session: Session, report_ids: Sequence[UUID]) -> set[UUID]:
     """Those of the reports in which the team's last question waits for an answer."""
     last = (
-        sa.select(HistoryEntry.report_id, HistoryEntry.kind)
-        .distinct(HistoryEntry.report_id)
+        sa.select(sa.func.max(HistoryEntry.id))
         .where(
             HistoryEntry.report_id.in_(report_ids),
             HistoryEntry.kind.in_([HistoryKind.ASKED.value, HistoryKind.ANSWERED.value]),
         )
-        .order_by(HistoryEntry.report_id, HistoryEntry.id.desc())
+        .group_by(HistoryEntry.report_id)
     )
-    return {row.report_id for row in session.execute(last) if row.kind == HistoryKind.ASKED}
+    return set(
+        session.scalars(
+            sa.select(HistoryEntry.report_id).where(
+                HistoryEntry.id.in_(last), HistoryEntry.kind == HistoryKind.ASKED.value
+            )
+        )
+    )
 
 
 def followed_by(

@@ -26,6 +26,7 @@ from tests.factories import (
     new_citizen,
     new_follower,
     new_jurisdiction,
+    new_person,
     new_report,
     new_service,
     new_team,
@@ -309,3 +310,74 @@ def test_a_webhook_says_what_the_public_may_know(
     assert payload["data"]["report"]["id"] == str(report.id)
     assert payload["data"]["report"]["requested_at"] == "2026-03-11T09:00:00.000Z"
     assert "Durand" not in call
+
+
+def test_a_code_to_sign_in_goes_by_text_in_the_recipients_language(
+    session: Session, folder: Any, outbox: Path
+) -> None:
+    city = new_jurisdiction(session)
+    texts = []
+    for locale in ("fr", "en"):
+        challenge = SignInChallenge(
+            phone="+33612345678",
+            jurisdiction_id=city.id,
+            locale=locale,
+            created_at=WEDNESDAY,
+            expires_at=WEDNESDAY + timedelta(minutes=15),
+        )
+        session.add(challenge)
+        session.flush()
+        announce(
+            session,
+            [new_event("sign_in.asked", challenge.id, city.id, at=WEDNESDAY)],
+            now=WEDNESDAY,
+        )
+        send_due(session, folder, now=WEDNESDAY)
+        code = code_for(LINKS.secret, Purpose.SIGN_IN, challenge.id, 1)
+        text = next(each for each in letters(outbox) if code in each)
+        assert "+33612345678" in text
+        assert "Channel: sms" in text
+        texts.append(text.replace(code, "123456"))
+    assert "Ville : 123456 est votre code de connexion, valable jusqu'à 10:15." in texts[0]
+    assert "City: 123456 is your sign-in code, good until 10:15." in texts[1]
+
+
+def test_a_new_contact_gets_the_code_and_each_old_one_gets_word_of_it(
+    session: Session, folder: Any, outbox: Path
+) -> None:
+    city = new_jurisdiction(session, contact={"email": "bonjour@ville.example"})
+    person = new_person(session, email="ancienne@courriel.example", phone="+33612345678")
+    challenge = SignInChallenge(
+        purpose="contact",
+        email="nouvelle@courriel.example",
+        person_id=person.id,
+        old_email=person.email,
+        old_phone=person.phone,
+        jurisdiction_id=city.id,
+        locale="fr",
+        created_at=WEDNESDAY,
+        expires_at=WEDNESDAY + timedelta(minutes=15),
+    )
+    session.add(challenge)
+    session.flush()
+    event = new_event(
+        "contact.asked", challenge.id, city.id, at=WEDNESDAY, challenge_id=str(challenge.id)
+    )
+    announce(session, [event], now=WEDNESDAY)
+    # The account has the new address before the mail server takes the word to the old one.
+    person.email = "nouvelle@courriel.example"
+    session.flush()
+    send_due(session, folder, now=WEDNESDAY)
+    code = code_for(LINKS.secret, Purpose.SIGN_IN, challenge.id, 1)
+    told = letters(outbox)
+    assert len(told) == 3
+    (proof,) = [each for each in told if code in each]
+    assert "nouvelle@courriel.example" in proof
+    assert "http" not in proof
+    (old_letter,) = [each for each in told if "ancienne@courriel.example" in each]
+    (old_text,) = [each for each in told if "+33612345678" in each]
+    for each in (old_letter, old_text):
+        assert "bonjour@ville.example" in each
+        assert "nouvelle@courriel.example" not in each
+    # Announced again, nobody hears of it twice.
+    assert announce(session, [event], now=WEDNESDAY) == []

@@ -135,6 +135,18 @@ def test_every_text_fits_two_parts_and_every_push_says_something(
             assert len(note.text) < 180
 
 
+@pytest.mark.parametrize("locale", LANGUAGES)
+@pytest.mark.parametrize(
+    "occasion", [Occasion.SIGN_IN, Occasion.CONTACT_PROOF, Occasion.CONTACT_CHANGE]
+)
+def test_every_text_about_an_account_fits_one_part(occasion: Occasion, locale: str) -> None:
+    city = "Ville de Montpellier"
+    text = short_text(occasion, locale, dataclasses.replace(BY_PLACE[occasion], city=city))
+    sound(text)
+    assert text.startswith(city)
+    assert texting.parts_of(texting.folded(text)) == 1
+
+
 def test_both_languages_have_the_same_files_and_blocks() -> None:
     def blocks(locale: str) -> dict[str, set[str]]:
         return {
