@@ -64,6 +64,8 @@ class Provider:
     #: `iss` of the answer; None: left out; "": our own.
     answer_issuer: str | None = ""
     codes_last: bool = False
+    #: Looks around while somebody waits for an answer.
+    on_call: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.keys: list[RSAKey] = [_first_key()]
@@ -140,6 +142,7 @@ class Provider:
     def _note(self) -> ResponseReturnValue | None:
         path = request.path.rpartition("/")[2]
         self.calls.append(path)
+        self.on_call()
         if path in self.broken:
             status, body = self.broken[path]
             return Response(body, status, content_type="application/json")

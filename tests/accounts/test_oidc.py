@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 
 from accounts import actors, oidc, signing_in
 from accounts.models import (
+    ApiKey,
     AuditEntry,
     Identity,
     Person,
@@ -27,6 +28,7 @@ from accounts.models import (
     Team,
 )
 from accounts.rules import Permission, Role
+from accounts.secrets import KEY_PREFIX, digest, new_token
 from core.clock import utc_now
 from geo.models import Jurisdiction
 from tests.accounts.oidc_provider import CLIENT_ID, Provider
@@ -532,6 +534,20 @@ def test_the_providers_roles_hold_only_in_sessions_that_it_opened(
     found = actors.find(session, by_link.token, now=now)
     assert found is not None
     assert not found.holds(Permission.READ_REPORTS)
+
+
+def test_a_key_of_its_person_keeps_the_providers_roles(
+    client: FlaskClient, session: Session, city: Jurisdiction
+) -> None:
+    sign_in(client)
+    person = session.scalars(sa.select(Person)).one()
+    now = utc_now()
+    key = new_token(KEY_PREFIX)
+    session.add(ApiKey(person_id=person.id, name="script", key_hash=digest(key), created_at=now))
+    session.flush()
+    found = actors.find(session, key, now=now)
+    assert found is not None
+    assert found.holds(Permission.READ_REPORTS)
 
 
 # -- whose account --------------------------------------------------------------------------------

@@ -114,3 +114,21 @@ def test_development_makes_its_key_once_and_lets_nobody_else_read_it(tmp_path: P
     assert len(first) >= 32
     assert Settings.load({"DATA_DIR": str(tmp_path)}).secret_key == first
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
+
+
+def test_client_secrets_are_read_city_by_city_and_shown_to_nobody(tmp_path: Path) -> None:
+    kept = tmp_path / "oidc"
+    kept.write_text("montpellier=a/b+c==\nlille=s3cret\n", encoding="utf-8")
+    settings = Settings.load({"DATA_DIR": str(tmp_path), "OIDC_CLIENT_SECRETS_FILE": str(kept)})
+    assert settings.client_secrets == {"montpellier": "a/b+c==", "lille": "s3cret"}
+    assert settings.show("oidc_client_secrets") == "********"
+    assert Settings.load({"DATA_DIR": str(tmp_path)}).client_secrets == {}
+
+
+@pytest.mark.parametrize("text", ["s3cret", "lille=x s3cret", "=s3cret", "s3cret="])
+def test_a_client_secret_without_its_city_is_refused_and_not_repeated(
+    tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(SettingError, match="OIDC_CLIENT_SECRETS must be pairs") as refused:
+        Settings.load({"DATA_DIR": str(tmp_path), "OIDC_CLIENT_SECRETS": text})
+    assert "s3cret" not in str(refused.value)
