@@ -303,13 +303,10 @@ def _managed(session: Session, actor: Actor, invitation_id: UUID) -> Invitation:
 
 
 def _offers(session: Session, rows: Sequence[Invitation]) -> list[Offer]:
-    teams = dict(
-        session.execute(
-            sa.select(Team.id, Team.code).where(Team.id.in_({row.team_id for row in rows}))
-        )
-        .tuples()
-        .all()
+    found = session.execute(
+        sa.select(Team.id, Team.code).where(Team.id.in_({row.team_id for row in rows}))
     )
+    teams = {row.id: row.code for row in found}
     return [
         Offer(
             id=row.id,

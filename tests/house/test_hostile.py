@@ -52,13 +52,13 @@ TAKES = {
     "web.left": Purpose.LEAVE,
     "reports.confirm_follower": Purpose.CONFIRM,
     "reports.leave_report": Purpose.LEAVE,
-    "web.sign_in": Purpose.SIGN_IN,
-    "web.signed_in": Purpose.SIGN_IN,
+    "web.sign_in_by_link": Purpose.SIGN_IN,
+    "web.signed_in_by_link": Purpose.SIGN_IN,
 }
 
 
 #: Pages that show a button, or lead to the report's own page, and read nothing by the token.
-ASKING = frozenset({"web.act", "web.sign_in"})
+ASKING = frozenset({"web.act", "web.sign_in_by_link"})
 
 
 def forged(secret: str, right: Purpose, own: UUID, other: UUID) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,14 @@ from werkzeug.test import TestResponse
 
 from accounts import keys
 from accounts.access import Access, Gate, declarations
+from accounts.models import (
+    ApiKey,
+    Block,
+    BlockKind,
+    Invitation,
+    RoleGrant,
+    SignInSession,
+)
 from accounts.rules import PERMISSIONS, Permission, Role
 from core.clock import utc_now
 from core.db import db
@@ -65,8 +74,16 @@ class Place:
     photo: UUID
     webhook: UUID
     subscription: UUID
+    person: UUID
+    grant: int
+    invitation: UUID
+    block: UUID
+    session: UUID
+    key: UUID
     team: str
     service: str
+    #: Whose values bodies are filled with: what is missing is so in the path alone.
+    body: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +119,20 @@ class World:
     session: Session
 
 
-#: What stands for a part of a path. A report is one that the public may see, but where the test
-#: says otherwise.
+#: What stands for a part of a path, by its name, or by endpoint and name. A report is one that the
+#: public may see, but where the test says otherwise.
 ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "report_id": lambda place: place.report,
     "endpoint_id": lambda place: place.webhook,
     "subscription_id": lambda place: place.subscription,
     "follower_id": lambda place: place.follower,
     "photo_id": lambda place: place.photo,
+    "person_id": lambda place: place.person,
+    "grant_id": lambda place: place.grant,
+    "invitation_id": lambda place: place.invitation,
+    "block_id": lambda place: place.block,
+    "session_id": lambda place: place.session,
+    "key_id": lambda place: place.key,
     "team": lambda place: place.team,
     "code": lambda place: place.service,
     "jurisdiction": lambda place: place.city.code,
@@ -117,6 +140,7 @@ ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "token": lambda place: "AAAAAAAAAAAAAAAAAAAAAA",
     "challenge_id": lambda place: new_id(),
     "action": lambda place: "withdrawal",
+    "web.change_account:action": lambda place: "password",
     "size": lambda place: "full",
     "name": lambda place: "riverain.css",
 }
@@ -146,6 +170,31 @@ BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
     "staff.change_place": lambda place: {"lat": COMEDIE.lat, "lon": COMEDIE.lon},
     "staff.change_visibility": lambda place: {"visibility": "hidden"},
     "redactions.redact": lambda place: {"part": "description"},
+    "checks.check_report": lambda place: {"description": "Un trou"},
+    "people.give_role": lambda place: {
+        "role": "agent",
+        "jurisdiction": place.city.code,
+        "team": place.team,
+    },
+    "people.invite": lambda place: {
+        "email": "new@ville.example",
+        "role": "agent",
+        "jurisdiction": place.city.code,
+    },
+    "people.accept": lambda place: {"token": "AAAAAAAAAAAAAAAAAAAAAA"},
+    "security.change_password": lambda place: {"new": "a quite long new password 71"},
+    "security.confirm_second_factor": lambda place: {"code": "123456"},
+    "security.turn_off_second_factor": lambda place: {"code": "123456"},
+    "security.renew_recovery_codes": lambda place: {"code": "123456"},
+    "security.make_key": lambda place: {"name": "program"},
+    "me.change_me": lambda place: {"name": "Camille"},
+    "me.ask_for_contact": lambda place: {"email": "new@courriel.example"},
+    "me.prove_contact": lambda place: {"challenge": str(new_id()), "code": "123456"},
+    "blocks.add_block": lambda place: {
+        "jurisdiction": place.city.code,
+        "email": "rude@courriel.example",
+        "reason": "abuse",
+    },
     "notifications.add_webhook": lambda place: {
         "jurisdiction": place.city.code,
         "url": "https://93.184.215.14/hook",
@@ -178,8 +227,15 @@ def settle(session: Session) -> World:
         photo=new_id(),
         webhook=new_id(),
         subscription=new_id(),
+        person=new_id(),
+        grant=987_654,
+        invitation=new_id(),
+        block=new_id(),
+        session=new_id(),
+        key=new_id(),
         team="no-such-team",
         service="no-such-service",
+        body=own,
     )
     callers = [Caller("nobody", {}), Caller("citizen", new_citizen(session).headers)]
     callers += [
@@ -240,7 +296,26 @@ def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> 
         keys={},
         created_at=utc_now(),
     )
-    session.add_all([webhook, subscription])
+    somebody = new_staff(
+        session, city, Role.VIEWER, team=team, email=f"staff-{where.value}@ville.example"
+    )
+    key_of(session, somebody)
+    invitation = Invitation(
+        email=f"staff-{where.value}-invited@ville.example",
+        role=Role.VIEWER.value,
+        jurisdiction_id=city.id,
+        team_id=team.id,
+        created_at=utc_now(),
+        expires_at=utc_now() + timedelta(days=7),
+    )
+    block = Block(
+        jurisdiction_id=city.id,
+        kind=BlockKind.NETWORK.value,
+        network="192.0.2.0/24",
+        reason=f"secret-{where.value}",
+        created_at=utc_now(),
+    )
+    session.add_all([webhook, subscription, invitation, block])
     session.flush()
     return Place(
         city,
@@ -251,9 +326,20 @@ def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> 
         photo=new_photo(session, private).id,
         webhook=webhook.id,
         subscription=subscription.id,
+        person=somebody.id,
+        grant=one_of(session, RoleGrant, somebody).id,
+        invitation=invitation.id,
+        block=block.id,
+        session=one_of(session, SignInSession, somebody).id,
+        key=one_of(session, ApiKey, somebody).id,
         team=team.code,
         service=service.code,
     )
+
+
+def one_of(session: Session, model: Any, somebody: SignedIn) -> Any:
+    """The one row of that person."""
+    return session.scalars(sa.select(model).filter_by(person_id=somebody.id)).one()
 
 
 def key_of(session: Session, somebody: SignedIn) -> dict[str, str]:
@@ -289,6 +375,16 @@ class Route:
         """Whether its path names a thing that is somebody's."""
         return bool(self.rule.arguments - {"token", "size", "name", "action", "code"})
 
+    def sample(self, name: str) -> Callable[[Place], Any]:
+        """What stands for that part of its path."""
+        return ARGUMENTS.get(f"{self.endpoint}:{name}") or ARGUMENTS[name]
+
+    def url(self, place: Place) -> str:
+        """Its address for that place's things."""
+        built = self.rule.build({name: self.sample(name)(place) for name in self.rule.arguments})
+        assert built is not None
+        return built[1]
+
     def open(
         self,
         client: FlaskClient,
@@ -297,12 +393,12 @@ class Route:
         **replaced: Any,
     ) -> TestResponse:
         """Call it about that place's things."""
-        arguments = {name: ARGUMENTS[name](place) for name in self.rule.arguments} | replaced
+        arguments = {name: self.sample(name)(place) for name in self.rule.arguments} | replaced
         built = self.rule.build(arguments)
         assert built is not None
         given: dict[str, Any] = {"headers": dict(headers), "buffered": True}
         if self.is_write and self.endpoint in BODIES:
-            given["json"] = BODIES[self.endpoint](place)
+            given["json"] = BODIES[self.endpoint](place.body or place)
         return client.open(built[1], method=self.method, **given)
 
 
@@ -352,6 +448,6 @@ def said(answer: TestResponse) -> tuple[int, Any]:
 
 
 def operation_of(document: Mapping[str, Any], route: Route) -> dict[str, Any] | None:
-    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.rule.rule)
+    path = re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", route.rule.rule)
     found: dict[str, Any] | None = document["paths"].get(path, {}).get(route.method.lower())
     return found
