@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 #: Long enough to find one's second factor; a browser that was left open is no way in.
 ATTEMPT_LIFETIME = timedelta(minutes=10)
 
+#: Browsers drop a cookie of more than 4096 bytes, and with it the whole attempt.
+_DESTINATION_MAX = 500
+
 _SALT = "riverain.oidc.attempt.v1"
 
 
@@ -228,7 +231,7 @@ def begin(provider: Provider, destination: str | None, *, now: datetime) -> Atte
         state=secrets.token_urlsafe(32),
         nonce=secrets.token_urlsafe(32),
         verifier=secrets.token_urlsafe(48),
-        destination=destination,
+        destination=destination if len(destination or "") <= _DESTINATION_MAX else None,
         at=int(now.timestamp()),
     )
 

@@ -275,6 +275,8 @@ def test_a_client_with_a_secret_shows_it_as_the_provider_wants(
     ("wanted", "arrives"),
     [
         ("/my-reports?a=1", "/my-reports?a=1"),
+        ("/my-reports?a=" + "é" * 480, "/my-reports?a=" + "%C3%A9" * 480),
+        ("/my-reports?a=" + "b" * 900, "/account"),
         ("//evil.example/", "/account"),
         ("https://evil.example/", "/account"),
         ("/\\evil.example/", "/account"),
