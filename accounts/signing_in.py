@@ -36,7 +36,13 @@ class Opened:
     expires_at: datetime
 
 
-def check_password(session: Session, email: str, password: str) -> Person | None:
+def check_password(
+    session: Session,
+    email: str,
+    password: str,
+    *,
+    fits: Callable[[str | None, str], bool] = passwords.fits,
+) -> Person | None:
     """The person whose address and password these are; None otherwise.
 
     Costs one hash verification whether or not the account exists, is active or has a password.
@@ -44,7 +50,7 @@ def check_password(session: Session, email: str, password: str) -> Person | None
     """
     person = session.scalar(sa.select(Person).where(Person.email == normal_email(email)))
     stored = person.password_hash if person is not None and person.is_active else None
-    if not passwords.fits(stored, password) or person is None or stored is None:
+    if not fits(stored, password) or person is None or stored is None:
         return None
     if passwords.is_outdated(stored):
         person.password_hash = passwords.hashed(password)
@@ -53,15 +59,24 @@ def check_password(session: Session, email: str, password: str) -> Person | None
 
 
 def prove_password(
-    session: Session, secret: str, email: str, password: str, *, now: datetime
+    session: Session,
+    secret: str,
+    email: str,
+    password: str,
+    *,
+    fits: Callable[[str | None, str], bool] = passwords.fits,
+    now: datetime,
 ) -> Person | None:
     """The person whose address and password these are; a failure is counted, and must be committed.
+
+    Args:
+        fits: compares a stored hash, or None, with a password, and takes as long for None.
 
     Raises:
         LockedError: too many attempts at that address failed, whether or not somebody has it.
     """
     lockout.check(session, secret, email, now)
-    person = check_password(session, email, password)
+    person = check_password(session, email, password, fits=fits)
     if person is None:
         lockout.failed(session, secret, email, now)
     else:
