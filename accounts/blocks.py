@@ -148,7 +148,7 @@ def add(session: Session, new: NewBlock, *, by: Actor | str, secret: str, now: d
         ForbiddenError: the actor does not manage that city; everywhere is for the operator.
         InvalidError: what is named cannot be blocked.
     """
-    place_id = new.place and new.place.id
+    place_id = new.place.id if new.place is not None else None
     if isinstance(by, Actor):
         _check_manager(by, place_id)
     if new.expires_at is not None and new.expires_at <= now:

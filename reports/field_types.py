@@ -1,4 +1,4 @@
-"""Types of fields in the forms of reports: words, instants, places and lists in a query."""
+"""Types of fields in the forms of reports: words, instants, places, lists in a query, a review."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
-from core.api import STORABLE, Text
+from core.api import STORABLE, Schema, Text
 from core.text import clean
 from geo.measures import Box, BoxError, CoordinateError, Point
 from reports.vocabulary import OPEN_STATUSES, Status
@@ -102,3 +102,14 @@ class Instant(fields.AwareDateTime):
     def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
         text = super()._serialize(value, attr, obj, **kwargs)
         return text.replace("+00:00", "Z") if isinstance(text, str) else text
+
+
+class ReviewOut(Schema):
+    """Why somebody looks at a report before the public does."""
+
+    kinds = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "phone, email, plate, name or honeypot"},
+    )
+    at = fields.String(required=True, metadata={"format": "date-time"})

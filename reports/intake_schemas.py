@@ -15,7 +15,7 @@ from core.api import Schema, Text
 from core.text import clean
 from geo.measures import Point
 from reports.contacts import Contact
-from reports.schemas import ReviewOut
+from reports.field_types import ReviewOut
 from reports.submission import Draft
 from reports.unknown_senders import Proof
 from reports.vocabulary import Source

@@ -10,8 +10,8 @@ from marshmallow import fields
 
 from accounts.schemas import Email, Name
 from core.api import Schema, Text
-from reports.field_types import Instant, Words
-from reports.schemas import LocaleQuery, PageQuery, ReportOut, ReviewOut, WordsOut
+from reports.field_types import Instant, ReviewOut, Words
+from reports.schemas import LocaleQuery, PageQuery, ReportOut, WordsOut
 from reports.staff_schemas import StaffReportOut
 
 

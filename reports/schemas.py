@@ -135,17 +135,6 @@ class WordsOut(Schema):
     created_at = Instant(required=True)
 
 
-class ReviewOut(Schema):
-    """Why somebody looks at a report before the public does."""
-
-    kinds = fields.List(
-        fields.String(),
-        required=True,
-        metadata={"description": "phone, email, plate, name or honeypot"},
-    )
-    at = fields.String(required=True, metadata={"format": "date-time"})
-
-
 class ReportOut(Schema):
     """A report as everybody sees it."""
 

@@ -8,8 +8,8 @@ import marshmallow as ma
 from marshmallow import fields
 
 from core.api import Schema, Text
-from reports.field_types import Instant, Words
-from reports.schemas import NamedOut, PageQuery, ReportOut, ReviewOut, WordsOut
+from reports.field_types import Instant, ReviewOut, Words
+from reports.schemas import NamedOut, PageQuery, ReportOut, WordsOut
 from reports.vocabulary import Status, Visibility
 
 

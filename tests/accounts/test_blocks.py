@@ -130,8 +130,8 @@ def payload(**others: Any) -> dict[str, Any]:
 def block(client: FlaskClient, manager: dict[str, str], **fields: Any) -> dict[str, Any]:
     answer = client.post(URL, json={"reason": "flood", **fields}, headers=manager)
     assert answer.status_code == 201, answer.json
-    body: dict[str, Any] = answer.json
-    return body
+    assert answer.json is not None
+    return dict(answer.json)
 
 
 def test_who_is_blocked_is_told_whom_to_ask_and_leaves_nothing(

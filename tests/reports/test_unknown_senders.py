@@ -57,7 +57,7 @@ def payload(**others: Any) -> dict[str, Any]:
     return {"service_code": "pothole", "lat": COMEDIE.lat, "lon": COMEDIE.lon, **others}
 
 
-def solved(challenge: dict[str, Any]) -> dict[str, str]:
+def solved(challenge: Any) -> dict[str, str]:
     text = challenge["challenge"]
     return {"challenge": text, "nonce": solve(text, challenge["difficulty"])}
 
@@ -207,7 +207,7 @@ def test_a_flood_at_one_place_from_many_addresses_is_held_up(
         return answer.status_code
 
     # Some metres apart, and in whatever form a number can be sent.
-    near = [{}, {"lat": COMEDIE.lat + 0.00001}, {"lat": str(COMEDIE.lat)}]
+    near: list[dict[str, Any]] = [{}, {"lat": COMEDIE.lat + 0.00001}, {"lat": str(COMEDIE.lat)}]
     assert [status(number, **near[number]) for number in range(3)] == [201] * 3
     assert status(4) == 429
     assert status(5, service_code="lamp") == 201
