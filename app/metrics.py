@@ -76,6 +76,12 @@ def _queues() -> CollectorRegistry:
                 """
             )
         ).one()
+        retained = db.session.scalar(
+            sa.text(
+                "SELECT extract(epoch FROM now() - min(last)) FROM ("
+                "SELECT max(at) AS last FROM retention_runs GROUP BY jurisdiction_id) AS runs"
+            )
+        )
         waiting = db.session.execute(
             sa.text(
                 "SELECT channel, count(*) FROM deliveries"
@@ -95,6 +101,12 @@ def _queues() -> CollectorRegistry:
         ("riverain_dead_letters", "Reactions put aside for an operator.", dead),
     ):
         Gauge(name, help_text, registry=registry).set(float(value))
+    if retained is not None:
+        Gauge(
+            "riverain_retention_last_run_seconds",
+            "Since retention last ran, in the jurisdiction where that is longest ago.",
+            registry=registry,
+        ).set(float(retained))
     deliveries = Gauge(
         "riverain_deliveries_waiting", "Messages not sent yet.", ["channel"], registry=registry
     )

@@ -53,7 +53,7 @@ CITIZENS = (ActorKind.REPORTER.value, ActorKind.CITIZEN.value)
 
 
 def anonymise(session: Session, report_ids: Sequence[UUID], *, now: datetime) -> int:
-    """Forget the people of these reports, which the caller holds locked; of how many there were any.
+    """Forget the people of these reports, which the caller holds locked; how many had any.
 
     Twice changes nothing. A report that never had anybody is only marked as done.
     """
@@ -67,9 +67,7 @@ def anonymise(session: Session, report_ids: Sequence[UUID], *, now: datetime) ->
     rows: list[dict[str, Any]] = []
     for id_, row in reports.items():
         rewritten = _rewritten(row, known.get(id_, Identifiers()))
-        is_changed = (
-            id_ in touched or row.submitted_by is not None or rewritten != _as_it_is(row)
-        )
+        is_changed = id_ in touched or row.submitted_by is not None or rewritten != _as_it_is(row)
         if is_changed:
             touched.add(id_)
         rows.append({"id": id_, "is_changed": is_changed, **rewritten})
@@ -107,7 +105,7 @@ def known_people(session: Session, report_ids: Sequence[UUID]) -> dict[UUID, Ide
 def rewrite_notes(
     session: Session, report_ids: Sequence[UUID], rewrite: Callable[[UUID, str], str]
 ) -> set[UUID]:
-    """Write anew what was said about these reports, whoever said it; of which reports it changed."""
+    """Write anew what was said about these reports, whoever said it; which of them it changed."""
     changed: list[tuple[UUID, str]] = []
     touched: set[UUID] = set()
     for row in session.execute(
@@ -131,7 +129,10 @@ def rewrite_notes(
 def forget_followers(
     session: Session, which: sa.ColumnElement[bool], *, now: datetime, ends: bool
 ) -> list[UUID]:
-    """Take name, address and account from followers; their ids. With `ends` they are told no more."""
+    """Take name, address and account from followers; their ids.
+
+    With `ends` they are told no more, and counted no more.
+    """
     values: dict[str, Any] = {
         "name": None,
         "email": None,

@@ -7,7 +7,7 @@ requests still name becomes inactive: it is listed no more, and its requests kee
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +30,7 @@ class ServiceSpec:
             `variable` (false: it informs and takes no answer), `order`, `descriptions` (locale →
             text) and `values` (list of `key` and `names`).
         service_level: `{hours, clock}` or `{working_days}`, with `cut_off` "HH:MM"; empty: none.
+        retention: `contacts_days` and `photos_days`; what is not said is the default.
         emergency: `{phone, text: locale → words}`, for what must not be filed.
     """
 
@@ -49,6 +50,7 @@ class ServiceSpec:
     close_after_days: int
     public_precision: str = "exact"
     moderation: str = "none"
+    retention: Mapping[str, int] = field(default_factory=dict)
     emergency: Mapping[str, Any] | None = None
 
 
@@ -158,6 +160,7 @@ def _columns(spec: ServiceSpec, position: int) -> dict[str, Any]:
         "close_after_days": spec.close_after_days,
         "public_precision": spec.public_precision,
         "moderation": spec.moderation,
+        "retention": dict(spec.retention),
         "emergency": None if spec.emergency is None else dict(spec.emergency),
         "is_active": True,
     }

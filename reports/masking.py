@@ -75,22 +75,6 @@ def mask_found(text: str, country: str) -> str:
     return _without(text, [(found.start, found.end) for found in findings(text, country)])
 
 
-def spellings(phone: str) -> tuple[str, ...]:
-    """How a number in E.164 stands in a folded text, where every sign between digits is a space."""
-    try:
-        number = phonenumbers.parse(phone, None)
-    except phonenumbers.NumberParseException:
-        return (phone.lstrip("+"),)
-    kinds = phonenumbers.PhoneNumberFormat
-    written = [
-        phonenumbers.format_number(number, kind)
-        for kind in (kinds.E164, kinds.INTERNATIONAL, kinds.NATIONAL)
-    ]
-    bare = [re.sub(r"\D", "", text) for text in written]
-    spaced = [" ".join(re.findall(r"\d+", text)) for text in written]
-    return tuple(dict.fromkeys((*bare, *spaced)))
-
-
 def _without(text: str, spans: list[tuple[int, int]]) -> str:
     parts: list[str] = []
     at = 0

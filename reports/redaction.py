@@ -2,8 +2,8 @@
 
 Everything that is shown, sent or exported afterwards has the new words: they replace the old ones
 where those stood. What stood there is kept in `redactions`, for auditors only, until the report's
-people are forgotten (`reports.retention`) or its reporter is erased. The history says that something
-was redacted, by whom and where, never what.
+people are forgotten (`reports.retention`) or its reporter is erased. The history says that
+something was redacted, by whom and where, never what.
 
 A photo is out of sight at once; its files lie in the private storage for the days of
 `retention_rules.REDACTED_PHOTO_DAYS`, in which a mistake can be put right, and are then deleted.
@@ -194,9 +194,7 @@ def _attribute(
     return before if isinstance(before, str) else json.dumps(before, ensure_ascii=False)
 
 
-def _note(
-    session: Session, report: ServiceRequest, wish: Wish, by: Author, now: datetime
-) -> str:
+def _note(session: Session, report: ServiceRequest, wish: Wish, by: Author, now: datetime) -> str:
     note = session.get(Note, _id(wish), with_for_update=True)
     if note is None or note.report_id != report.id:
         raise NotFoundError("It has no such note.")
@@ -206,9 +204,7 @@ def _note(
     return before
 
 
-def _photo(
-    session: Session, report: ServiceRequest, wish: Wish, by: Author, now: datetime
-) -> None:
+def _photo(session: Session, report: ServiceRequest, wish: Wish, by: Author, now: datetime) -> None:
     if wish.text is not None:
         raise InvalidError("A photo cannot be put into words.", field="text")
     photo = session.get(Photo, _id(wish), with_for_update=True)

@@ -155,9 +155,7 @@ def list_redactions(report_id: UUID) -> Response:
     return answer(_LIST, {"items": items, "next": None}, is_private=True)
 
 
-def _taken(
-    session: Session, report_id: UUID, token: str | None
-) -> tuple[ServiceRequest, Author]:
+def _taken(session: Session, report_id: UUID, token: str | None) -> tuple[ServiceRequest, Author]:
     """The report, locked, and as whom the caller redacts it.
 
     Raises:

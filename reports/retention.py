@@ -53,7 +53,7 @@ class Overdue:
 
 
 def overdue(session: Session, jurisdiction_id: int, *, now: datetime) -> list[Overdue]:
-    """What is due in a jurisdiction, by service, in the order of the catalogue; only what is due."""
+    """What is due in a jurisdiction, by service; a service of which nothing is due is left out."""
     rows = session.execute(_OVERDUE, _asked(jurisdiction_id, now))
     return [
         Overdue(row.code, row.contacts_days, row.photos_days, row.reports, row.photos)
@@ -64,9 +64,7 @@ def overdue(session: Session, jurisdiction_id: int, *, now: datetime) -> list[Ov
 
 def begin(session: Session, jurisdiction_id: int, *, now: datetime) -> int:
     """Open the record of a run; its id."""
-    run = RetentionRun(
-        jurisdiction_id=jurisdiction_id, at=now, anonymised=0, photos_deleted=0
-    )
+    run = RetentionRun(jurisdiction_id=jurisdiction_id, at=now, anonymised=0, photos_deleted=0)
     session.add(run)
     session.flush()
     return run.id
@@ -88,7 +86,7 @@ def is_due(session: Session, jurisdiction_id: int, *, now: datetime) -> bool:
 def forget_people(
     session: Session, run_id: int, jurisdiction_id: int, *, now: datetime, limit: int = BATCH
 ) -> Sequence[UUID]:
-    """Forget the people of some reports that are due; which reports. In the caller's transaction."""
+    """Forget the people of some reports that are due; which reports those are."""
     ids = _taken(session, _CONTACTS, jurisdiction_id, now, limit)
     count = anonymising.anonymise(session, ids, now=now)
     _count(session, run_id, anonymised=count)

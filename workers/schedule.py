@@ -41,6 +41,8 @@ JOBS = (
     Job("clean.sign_ins", 3600, "forget sessions, links and invitations that are over"),
     Job("clean.kept_answers", 600, "forget answers kept for clients that retry"),
     Job("clean.geocodes", 3600, "forget geocodings that are too old"),
+    Job("retention.run", 3600, "forget people and photos of what is long over", MEDIA_QUEUE),
+    Job("clean.traces", 3600, "forget old messages and errors, and accounts without use"),
     Job("clean.staged_files", 3600, "delete bytes that no photo waits for", MEDIA_QUEUE),
 )
 

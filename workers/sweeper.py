@@ -27,10 +27,11 @@ from core.models import DeadLetter, OutboxEvent
 from core.outbox import Happening
 from geo import geocoding
 from notifications import digests
+from notifications.people_data import delete_old_copies
 from reports import events, lifecycle
 from reports.models import Photo, ServiceRequest
 from reports.vocabulary import PhotoState
-from workers import pipeline
+from workers import pipeline, retaining
 from workers.queues import DELIVERY_QUEUE, MEDIA_QUEUE, PIPELINE_QUEUE
 
 log = structlog.get_logger()
@@ -195,6 +196,27 @@ def clean_geocodes() -> None:
     """Forget geocodings that are too old to be believed."""
     with transaction() as session:
         geocoding.purge(session, now=utc_now())
+
+
+@shared_task(name="retention.run")
+def run_retention() -> None:
+    """Forget people and photos of reports that are over for as long as their service says."""
+    retaining.run(current_app.extensions["storage"], now=utc_now())
+
+
+@shared_task(name="clean.traces")
+def clean_traces() -> None:
+    """Forget who was told what, texts of errors, copies of mail, and accounts that nobody uses."""
+    now = utc_now()
+    for what, step in (
+        ("clean.deliveries", retaining.forget_deliveries),
+        ("clean.dead_letters", retaining.forget_errors),
+        ("clean.accounts", retaining.forget_accounts),
+    ):
+        _until_nothing_is_left(what, lambda session, step=step: step(session, now=now))  # type: ignore[misc]
+    copies = delete_old_copies(current_app.extensions["settings"].data_dir / "outbox", now=now)
+    if copies:
+        log.info("clean.copies", deleted=copies)
 
 
 @shared_task(name="clean.staged_files")

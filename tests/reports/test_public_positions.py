@@ -42,7 +42,9 @@ def city(session: Session) -> Jurisdiction:
 
 @pytest.fixture
 def private(session: Session, city: Jurisdiction) -> Service:
-    return new_service(session, city, code="intime", public_precision="block", duplicate_radius_m=60)
+    return new_service(
+        session, city, code="intime", public_precision="block", duplicate_radius_m=60
+    )
 
 
 def move(session: Session, report: ServiceRequest, door: Point, number: int) -> None:

@@ -79,9 +79,7 @@ def test_new_words_replace_the_old_ones_wherever_the_report_is_shown(
     agent = new_staff(session, city)
     before = client.get(f"/api/v1/reports/{report.id}", headers=agent.headers)
 
-    done = redact(
-        client, report.id, agent.headers, part="description", text="Devant le numéro 3."
-    )
+    done = redact(client, report.id, agent.headers, part="description", text="Devant le numéro 3.")
 
     assert done.status_code == 201
     assert done.headers["ETag"] != before.headers["ETag"]
@@ -232,7 +230,9 @@ def test_answers_kept_for_retries_forget_the_words(
         pytest.param({"part": "note", "key": "x"}, 422, id="a note by another name"),
         pytest.param({"part": "note", "key": str(uuid4())}, 404, id="an unknown note"),
         pytest.param({"part": "photo", "key": str(uuid4())}, 404, id="an unknown photo"),
-        pytest.param({"part": "photo", "key": str(uuid4()), "text": "a"}, 422, id="a photo in words"),
+        pytest.param(
+            {"part": "photo", "key": str(uuid4()), "text": "a"}, 422, id="a photo in words"
+        ),
         pytest.param({"part": "attribute", "key": "nope"}, 404, id="an answer nobody gave"),
         pytest.param(
             {"part": "attribute", "key": "danger", "text": "bof"}, 422, id="a choice in words"
