@@ -346,6 +346,7 @@ def _service(
         close_after_days=service.get("close_after_days", policy["close_after_days"]),
         public_precision=service.get("public_precision", policy["public_precision"]),
         moderation=service.get("moderation", policy["moderation"]),
+        retention=policy.get("retention", {}) | service.get("retention", {}),
         emergency=service.get("emergency"),
     )
 

@@ -241,6 +241,7 @@ class ServiceIn(Schema):
     close_after_days = whole(0, 730)
     public_precision = one_of("exact", "block")
     moderation = one_of("none", "before_publication")
+    retention = fields.Nested(RetentionIn)
     emergency = fields.Nested(EmergencyIn)
     attributes = fields.List(fields.Nested(AttributeIn), load_default=list)
 

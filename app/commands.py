@@ -17,12 +17,13 @@ from app.config import Settings
 
 #: Name of the command, and where it is: module and attribute.
 COMMANDS = {
-    "accounts": "accounts.cli:accounts_commands",
+    "accounts": "app.person_data_cli:accounts_commands",
     "audit": "accounts.audit_cli:audit_commands",
     "blocks": "accounts.blocks_cli:blocks_commands",
     "jurisdictions": "app.city_cli:jurisdictions",
     "outbox": "app.outbox_commands:outbox_commands",
     "reports": "app.import_cli:reports_commands",
+    "retention": "app.retention_cli:retention_commands",
     "settings": "app.commands:settings_command",
 }
 

@@ -18,8 +18,10 @@ def register_features(app: Flask, json_api: Api) -> None:
     from accounts.blocks_views import blueprint as blocks
     from accounts.me_views import blueprint as me
     from accounts.oidc_views import blueprint as sign_in_ways
+    from accounts.people_views import blueprint as people
     from accounts.security_views import blueprint as security
     from accounts.views import blueprint as accounts
+    from app.person_data_views import blueprint as person_data
     from notifications.views import blueprint as notifications
     from reports import own
     from reports.checking_views import blueprint as checks
@@ -48,6 +50,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     for blueprint in (
         accounts,
         security,
+        people,
         me,
         sign_in_ways,
         audit,
@@ -58,6 +61,7 @@ def register_features(app: Flask, json_api: Api) -> None:
         own_reports,
         staff,
         redactions,
+        person_data,
         notifications,
     ):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
