@@ -252,9 +252,7 @@ def _open(session: Session, proved: Proved, now: datetime) -> Opened | Proved:
 
 
 def _opened(session: Session, proved: Proved, now: datetime, *, has_second_factor: bool) -> Opened:
-    actor = current_actor()
-    if actor.is_browser and actor.session_id is not None:
-        signing_in.end_session(session, actor.session_id, now=now)
+    end_previous(session, now)
     return signing_in.open_session(
         session,
         proved.person_id,
@@ -264,6 +262,13 @@ def _opened(session: Session, proved: Proved, now: datetime, *, has_second_facto
         agent=browsers.kind_of(request.user_agent.string),
         now=now,
     )
+
+
+def end_previous(session: Session, now: datetime) -> None:
+    """End the session that this browser holds: whoever signs in gets another one."""
+    actor = current_actor()
+    if actor.is_browser and actor.session_id is not None:
+        signing_in.end_session(session, actor.session_id, now=now)
 
 
 def entered(opened: Opened, leads_to: str, *, now: datetime) -> Response:
