@@ -12,8 +12,9 @@ from accounts.access import SESSION, SIGNED_IN, allow, current_actor
 from accounts.contact_rules import ContactKind
 from accounts.contacts import Belongings, Proof
 from accounts.errors import ContactProofFailedError, ContactTakenError
-from accounts.me_schemas import ContactAskedOut, NewContactIn, MeIn, ProofIn
+from accounts.me_schemas import ContactAskedOut, MeIn, NewContactIn, ProofIn
 from accounts.models import Person
+from accounts.naming import public_name
 from accounts.rules import CHALLENGE_LIFETIME, PERMISSIONS, Display
 from accounts.schemas import MeOut
 from accounts.views import default_jurisdiction
@@ -148,6 +149,7 @@ def _document(session: Any, person: Person) -> dict[str, Any]:
         "name": person.name,
         "locale": person.locale,
         "display": Display(person.display),
+        "public_name": public_name(person.name, Display(person.display)),
         "known_by": "session" if actor.session_id is not None else "api_key",
         "is_staff": actor.is_staff,
         "roles": [

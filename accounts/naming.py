@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from accounts.rules import Display
 from core.text import fold
 
 #: Longest name. The longest that registries of civil status have to write stay below.
@@ -202,6 +203,18 @@ def poses_as(name: str, offices: Iterable[str]) -> bool:
         if theirs and (bare == theirs - _OFFICE or words - _BETWEEN == theirs):
             return True
     return False
+
+
+def public_name(name: str | None, display: Display) -> str | None:
+    """The name as its owner chose to show it; None of somebody who stays anonymous.
+
+    A name that would not be taken today (`name_fault`) is shown to nobody: those
+    of imported cases were never asked about.
+    """
+    shown = normal_name(name or "")
+    if not shown or display is Display.ANONYMOUS or name_fault(shown) is not None:
+        return None
+    return first_name(shown) if display is Display.FIRST else shown
 
 
 def first_name(name: str) -> str | None:

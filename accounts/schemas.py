@@ -177,6 +177,11 @@ class MeOut(Schema):
     name = fields.String(required=True, allow_none=True)
     locale = fields.String(required=True, allow_none=True)
     display = fields.Enum(Display, by_value=True, required=True)
+    public_name = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What everybody sees of the name, chosen so; null: nothing."},
+    )
     known_by = fields.String(required=True, validate=ma.validate.OneOf(["session", "api_key"]))
     is_staff = fields.Boolean(required=True)
     roles = fields.List(fields.Nested(RoleOut), required=True)

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from accounts.naming import first_name, name_fault, normal_name
-from accounts.rules import Display
 from core.errors import ConflictError, InvalidError
 from geo.cells import rounded
 from geo.measures import Point
@@ -279,15 +277,3 @@ def public_address(address: str | None, precision: str) -> str | None:
     # Where the number does not stand in front it cannot be told from the rest of the address.
     street, found = _HOUSE_NUMBER.subn("", address, count=1)
     return street if found else None
-
-
-def public_name(name: str | None, display: Display) -> str | None:
-    """The reporter's name as they chose to show it; None of somebody who stays anonymous.
-
-    A name that would not be taken today (`accounts.naming.name_fault`) is shown to nobody: those
-    of imported cases were never asked about.
-    """
-    shown = normal_name(name or "")
-    if not shown or display is Display.ANONYMOUS or name_fault(shown) is not None:
-        return None
-    return first_name(shown) if display is Display.FIRST else shown

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from accounts.naming import public_name
 from accounts.rules import Display
 from core.i18n import pick
 from core.links import report_url
@@ -23,7 +24,6 @@ from reports.rules import (
     destinations,
     may_reopen,
     public_address,
-    public_name,
     reopening_ends_at,
     takes_words,
 )

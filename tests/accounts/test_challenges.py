@@ -26,6 +26,7 @@ from core.db import reading, transaction
 from core.models import OutboxEvent
 from tests.conftest import SECRET_KEY
 from tests.factories import new_jurisdiction, new_person
+from tests.statements import count_statements
 
 NOW = datetime(2026, 3, 11, 9, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=14, seconds=59)
@@ -326,3 +327,22 @@ def test_parallel_guesses_are_all_counted(committed_db: Flask) -> None:
 
 def answer_code(session: Session, given: str) -> Person | None:
     return challenges.answer_code(session, SECRET_KEY, TO, given, now=NOW)
+
+
+def test_asking_for_a_known_contact_costs_the_same_statements(
+    client: FlaskClient, session: Session
+) -> None:
+    new_jurisdiction(session)
+    new_person(session, email=EMAIL, phone="+33612345678")
+    client.post("/api/v1/sessions/link", json={"email": "warm@exemple.fr"})
+    counts = []
+    for contact in (
+        {"email": EMAIL},
+        {"email": "inconnu@exemple.fr"},
+        {"phone": "+33612345678"},
+        {"phone": "+33612345679"},
+    ):
+        with count_statements() as statements:
+            client.post("/api/v1/sessions/link", json=contact)
+        counts.append(len(statements))
+    assert len(set(counts)) == 1

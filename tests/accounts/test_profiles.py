@@ -22,6 +22,7 @@ def test_name_language_and_display_are_ones_own(client: FlaskClient, session: Se
     read = client.get(ME, headers=camille.headers).json
     assert read == changed.json
     assert (read["name"], read["locale"], read["display"]) == ("Ren\u00e9e Char", "en", "first")
+    assert read["public_name"] == "Ren\u00e9e"
 
 
 def test_what_is_left_out_stays_and_null_takes_away(client: FlaskClient, session: Session) -> None:

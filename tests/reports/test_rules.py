@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounts.naming import public_name
 from accounts.rules import Display
 from core.errors import ConflictError, InvalidError
 from geo.measures import Point, distance_m
@@ -28,7 +29,6 @@ from reports.rules import (
     destinations,
     may_reopen,
     public_address,
-    public_name,
     public_point,
     rejection_reason,
     reopening_ends_at,
