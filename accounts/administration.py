@@ -33,6 +33,9 @@ from accounts.rules import PERMISSIONS, Permission, Role
 from core.errors import InvalidError, NotFoundError
 from geo import jurisdictions
 
+#: Keeps this use of advisory locks apart from others.
+_ADMINS = 0xAD31
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -150,17 +153,21 @@ def take_role(
     """
     _managed(session, actor, person_id)
     row = session.scalar(
-        sa.select(RoleGrant)
-        .where(RoleGrant.id == grant_id, RoleGrant.person_id == person_id, _within(_scope(actor)))
-        .with_for_update()
+        sa.select(RoleGrant).where(
+            RoleGrant.id == grant_id, RoleGrant.person_id == person_id, _within(_scope(actor))
+        )
     )
     if row is None:
         raise NotFoundError
     role, place = Role(row.role), Place(row.jurisdiction_id, row.team_id)
     check_may_give(actor, role, place)
     _keep_an_admin(session, person_id, [place] if role is Role.ADMIN else [])
-    session.delete(row)
-    session.flush()
+    taken = session.execute(
+        sa.delete(RoleGrant).where(RoleGrant.id == grant_id).returning(RoleGrant.id)
+    )
+    if taken.one_or_none() is None:
+        # Somebody else took it while this call waited.
+        raise NotFoundError
     _end_invitations(session, person_id, place.jurisdiction_id, now)
     _enter_role(session, actor, person_id, role, place, "taken", now)
 
@@ -263,19 +270,20 @@ def _keep_an_admin(session: Session, person_id: UUID, places: Sequence[Place]) -
     """Refuse to leave a city without an administrator of the whole of it."""
     cities = sorted({place.jurisdiction_id for place in places if place.team_id is None})
     for jurisdiction_id in cities:
-        # Held in one order: two administrators who remove each other come after one another.
-        admins = session.execute(
-            sa.select(RoleGrant.id, RoleGrant.person_id)
+        # Two administrators who remove each other come after one another, and the second one
+        # sees, in a statement that begins now, what the first one did.
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADMINS, jurisdiction_id)))
+        admins = session.scalars(
+            sa.select(RoleGrant.person_id)
+            .join(Person, Person.id == RoleGrant.person_id)
             .where(
                 RoleGrant.jurisdiction_id == jurisdiction_id,
                 RoleGrant.team_id.is_(None),
                 RoleGrant.role == Role.ADMIN.value,
-                sa.exists().where(Person.id == RoleGrant.person_id, Person.is_active),
+                Person.is_active,
             )
-            .order_by(RoleGrant.id)
-            .with_for_update(of=RoleGrant)
         ).all()
-        if all(admin.person_id == person_id for admin in admins):
+        if all(admin == person_id for admin in admins):
             raise LastAdminError
 
 
