@@ -57,7 +57,7 @@ def findings(text: str, country: str) -> list[Finding]:
     if _TWO_DIGITS.search(text) is not None:
         if _MANY_DIGITS.search(text) is not None:
             found += _phones(text, country)
-        if _LETTERS_AND_DIGITS.search(text) is not None:
+        if _DIGITS_THEN_LETTERS.search(text) is not None:
             found += _plates(text, country)
     folded = text.casefold()
     if any(hint in folded for hint in _PLATE_HINTS):
@@ -128,8 +128,8 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 # -- licence plates -------------------------------------------------------------------------------
 
-#: Something of both: the cheap look before the patterns below.
-_LETTERS_AND_DIGITS = re.compile(r"[A-Za-z][ -]?\d{2}|\d{2}[ -]?[A-Z]")
+#: The end of the one and the begin of the other of the two patterns below: the cheap look.
+_DIGITS_THEN_LETTERS = re.compile(r"\d{2}(?:[ -]?[A-Z]{2}|-[a-z]{2})")
 
 #: French plates since 2009: AA-123-AA, without I, O and U, nor the pair SS
 #: (arrêté du 9 février 2009, article 1). In lower case only with its hyphens.
