@@ -11,7 +11,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from accounts.models import ApiKey, Person, RoleGrant, SignInSession
+from accounts import second_factor
+from accounts.models import (
+    ApiKey,
+    AuditEntry,
+    Person,
+    RoleGrant,
+    SecondFactor,
+    SignInSession,
+)
+from core.clock import utc_now
 from core.db import db
 from tests.factories import new_citizen, new_jurisdiction, new_person, new_team
 
@@ -208,6 +217,56 @@ def test_the_list_shows_who_may_do_what_where(run: Run, session: Session) -> Non
     assert run("list").stdout.splitlines() == [
         "a@ville.example: admin in montpellier; 1 key",
         "b@ville.example: agent in montpellier, team voirie; viewer in montpellier; deactivated",
+    ]
+
+
+def test_a_key_has_scopes_and_an_end_and_is_revoked(
+    run: Run, client: FlaskClient, session: Session
+) -> None:
+    new_jurisdiction(session)
+    create(run, "--email", "a@ville.example", "--role", "agent", password=None)
+    made = run(
+        *("api-key", "--email", "a@ville.example", "--name", "GMAO", "--expires-days", "30"),
+        *("--scope", "reports.read", "--scope", "reports.work"),
+    )
+    key = made.stdout.splitlines()[-1]
+    row = session.scalars(sa.select(ApiKey)).one()
+    assert row.scopes == ["reports.read", "reports.work"]
+    assert row.expires_at is not None
+    assert (row.expires_at - row.created_at).days == 30
+    (line,) = run("keys").stdout.splitlines()
+    assert line.startswith(f"{row.id} a@ville.example: GMAO (reports.read, reports.work; ends 20")
+    assert key not in line
+    headers = {"Authorization": f"Bearer {key}"}
+    assert client.get("/api/v1/queues", headers=headers).status_code == 200
+    assert run("revoke-key", str(row.id)).exit_code == 0
+    assert client.get("/api/v1/queues", headers=headers).status_code == 401
+    assert "no valid key" in refused(run("revoke-key", str(row.id)))
+    assert run("keys").stdout == ""
+
+
+def test_a_lost_second_factor_is_taken_off(run: Run, session: Session) -> None:
+    person = new_person(session, email="a@ville.example")
+    session.add(SecondFactor(person_id=person.id, started_at=utc_now(), confirmed_at=utc_now()))
+    said = run("reset-second-factor", "--email", "A@ville.example").stdout
+    assert said == ("a@ville.example has no second factor any more; their sessions are ended.\n")
+    assert not second_factor.is_on(session, person.id)
+    assert (
+        "had no second factor" in run("reset-second-factor", "--email", person.email or "").stdout
+    )
+    assert "Nobody has" in refused(run("reset-second-factor", "--email", "b@ville.example"))
+
+
+def test_what_the_operator_does_stands_in_the_audit_log(run: Run, session: Session) -> None:
+    new_jurisdiction(session)
+    create(run, "--email", "a@ville.example", "--role", "agent", password=None)
+    run("api-key", "--email", "a@ville.example", "--name", "n")
+    run("deactivate", "--email", "a@ville.example")
+    entries = session.scalars(sa.select(AuditEntry).order_by(AuditEntry.id)).all()
+    assert [(entry.actor_kind, entry.action) for entry in entries] == [
+        ("operator", "person.changed"),
+        ("operator", "key.changed"),
+        ("operator", "person.changed"),
     ]
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.orm import Session
 
-from accounts.models import SignInChallenge
+from accounts.models import Invitation, SignInChallenge
 from core.ids import new_id
 from core.tokens import Purpose, code_for, matches
 from notifications.announcing import announce
@@ -258,6 +258,48 @@ def test_the_sign_in_letter_has_a_code_and_a_link(
     assert f"Subject: {code} is your sign-in code" in letter
     assert "It is good until 10:15" in letter
     assert link_in(letter, "sign-in")[0] == challenge.id
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [
+        ("fr", ["votre invitation", "traitement des signalements", "18 mars 2026"]),
+        ("en", ["your invitation", "Your role: agent", "18 March 2026"]),
+    ],
+)
+def test_an_invitation_goes_out_with_its_link_unless_it_was_taken_back(
+    session: Session, folder: Any, outbox: Path, locale: str, words: list[str]
+) -> None:
+    team = new_team(session)
+    made = [
+        Invitation(
+            email=f"{name}@courriel.example",
+            locale=locale,
+            role="agent",
+            jurisdiction_id=team.jurisdiction_id,
+            team_id=team.id,
+            version=2,
+            created_at=WEDNESDAY,
+            expires_at=WEDNESDAY + timedelta(days=7),
+            revoked_at=WEDNESDAY if name == "noe" else None,
+        )
+        for name in ("camille", "noe")
+    ]
+    session.add_all(made)
+    session.flush()
+    events = [
+        new_event("invitation.sent", one.id, team.jurisdiction_id, at=WEDNESDAY) for one in made
+    ]
+    announce(session, events, now=WEDNESDAY)
+    announce(session, events, now=WEDNESDAY)
+    send_due(session, folder, now=WEDNESDAY)
+    (letter,) = letters(outbox)
+    assert "To: camille@courriel.example" in letter
+    assert all(each in letter for each in words), letter
+    assert team.names[locale] in letter
+    invitation_id, token = link_in(letter, "invitations")
+    assert invitation_id == made[0].id
+    assert matches(LINKS.secret, Purpose.INVITATION, invitation_id, 2, token)
 
 
 def test_a_sign_in_that_no_city_was_named_for_goes_out_too(
