@@ -31,11 +31,11 @@ from sqlalchemy.orm import Session
 
 from core.outbox import Happening, emit_many
 from notifications import rendering
-from notifications.announcing import BATCH
 from notifications.events import DELIVERY_QUEUED
 from notifications.gathering import Gathered
 from notifications.messages import Carriers, Claimed, Message, NotSent, Result, Sent
 from notifications.models import Delivery, PushSubscription, WebhookEndpoint
+from notifications.queueing import BATCH
 from notifications.rules import ENDPOINT_PATIENCE, MAX_ATTEMPTS, after_failure
 from notifications.vocabulary import Channel, DeliveryState, Fault, RecipientKind
 

@@ -22,9 +22,9 @@ from core.i18n import language_of, pick
 from core.ids import new_id
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
-from notifications.announcing import queue
 from notifications.messages import Claimed
 from notifications.models import DigestRun
+from notifications.queueing import queue
 from notifications.rules import Window, digest_window
 from notifications.vocabulary import Channel, Occasion, RecipientKind
 from notifications.wording import Facts, Row, clock_in, day_in

@@ -21,7 +21,7 @@ from core.db import transaction
 from core.outbox import Event
 from geo import geocoding
 from geo.geocoding import AddressQuestion, Answer, Geocoder, Outcome, PositionQuestion, Question
-from notifications import announcing, delivery, gathering
+from notifications import announcing, delivery, gathering, queueing
 from notifications.channels import open_carriers
 from notifications.links import Links
 from notifications.messages import Sent
@@ -142,7 +142,7 @@ def send(ids: Sequence[UUID] | None) -> Counts:
     batches = (
         [None]
         if ids is None
-        else [ids[at : at + announcing.BATCH] for at in range(0, len(ids), announcing.BATCH)]
+        else [ids[at : at + queueing.BATCH] for at in range(0, len(ids), queueing.BATCH)]
     )
     for batch in batches:
         with transaction() as session:
@@ -265,6 +265,6 @@ def send_due() -> int:
     for _ in range(SWEEP_ROUNDS):
         claimed = send(None).get("claimed", 0)
         total += claimed
-        if claimed < announcing.BATCH:
+        if claimed < queueing.BATCH:
             break
     return total
