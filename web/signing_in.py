@@ -118,7 +118,7 @@ def send_link() -> ResponseReturnValue:
         challenges.ask(
             session,
             to,
-            jurisdiction_id=place and place.id,
+            jurisdiction_id=place.id if place is not None else None,
             locale=reader_language(),
             now=now,
         )

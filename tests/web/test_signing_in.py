@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from accounts import challenges, one_time, passwords, second_factor
 from accounts.cookies import PLAIN_NAME
-from accounts.models import Person, SignInChallenge, SignInSession
+from accounts.models import Person, SecondFactor, SignInChallenge, SignInSession
 from core.clock import utc_now
 from tests.conftest import SECRET_KEY
 from tests.factories import new_citizen, new_jurisdiction, new_person, new_staff, stored
@@ -48,7 +48,7 @@ def turn_on(session: Session, person: Person) -> list[str]:
 
 
 def app_code(session: Session, person: Person, now: object = None) -> str:
-    row = session.get_one(second_factor.SecondFactor, person.id)
+    row = session.get_one(SecondFactor, person.id)
     key = second_factor._key(SECRET_KEY, row)
     return one_time.code_at(key, one_time.step_of(now or utc_now()))  # type: ignore[arg-type]
 
