@@ -62,6 +62,7 @@ from tests.factories import (
     sign_in,
     stored,
 )
+from tests.workers.driving import run_pipeline
 
 NAME = "Zéphyrine Quatrebarbes"
 EMAIL = "zephyrine.quatrebarbes@courriel.example"
@@ -644,3 +645,61 @@ def test_an_unused_block_is_not_an_account_without_use(session: Session) -> None
     session.add(Block(kind="person", person_id=blocked.id, reason="spam", created_at=NOW))
     session.flush()
     assert retaining.forget_accounts(session, now=NOW) == 0
+
+
+def test_a_whole_story_leaves_nothing_of_its_people_in_the_logs(
+    committed_db: Flask, data_dir: Path, pytestconfig: pytest.Config
+) -> None:
+    """From the report to its erasure, with every kind of wrong call between."""
+    # Loggers keep the stream of their first line, so the run's own capture has what they wrote.
+    captured = pytestconfig.pluginmanager.get_plugin("capturemanager")
+    assert captured is not None
+    captured.read_global_capture()
+    client = committed_db.test_client()
+    with committed_db.app_context():
+        with transaction() as session:
+            city = new_jurisdiction(session, code="montpellier")
+            service = new_service(session, city, code="trou")
+            agent = new_staff(session, city)
+            headers, code = agent.headers, service.code
+        client.get("/api/v1/services")
+    sent = {
+        "service_code": code,
+        "lat": 43.6086,
+        "lon": 3.8797,
+        "description": f"Chez {NAME}, {EMAIL}, 06 98 76 54 32",
+        "contact": {"email": EMAIL, "phone": PHONE, "name": NAME},
+    }
+    made = client.post("/api/v1/reports", json=sent)
+    assert made.status_code == 201, made.json
+    report_id = made.json["id"]
+    token = {"X-Tracking-Token": made.json["tracking_token"]}
+    path = f"/api/v1/reports/{report_id}"
+    photo = (io.BytesIO(photo_bytes()), f"{NAME}.jpg")
+    bad = (io.BytesIO(b"not a photo"), f"{EMAIL}.jpg")
+    answers = [
+        client.post("/api/v1/reports", json={**sent, "contact": {"email": f"{EMAIL} oops"}}),
+        client.post("/api/v1/reports", json={**sent, "contact": {"phone": f"{PHONE}99999999"}}),
+        client.post("/api/v1/reports", json={**sent, NAME: 1}),
+        client.post(f"{path}/additions", headers=token, data={"text": NAME, "photos": photo}),
+        client.post(f"{path}/additions", headers=token, data={"photos": bad}),
+        client.post(f"{path}/followers", json={"email": f"x{EMAIL}", "name": NAME}),
+        client.post("/api/v1/sessions", json={"email": EMAIL, "password": f"{NAME} 1234"}),
+        client.post("/api/v1/sessions/link", json={"email": EMAIL}),
+        client.get(f"/api/v1/reports?q={NAME}", headers=headers),
+        client.get(path, headers=headers),
+        client.get(f"/api/v1/{EMAIL}"),
+        client.get(f"/report/{EMAIL}/1"),
+        client.post(f"{path}/comments", headers=headers, json={"note": f"Appelé {NAME} {PHONE}"}),
+        client.post(f"{path}/redactions", headers=token, json={"part": "note", "key": EMAIL}),
+        client.post(f"{path}/redactions", headers=token, json={"part": "description"}),
+    ]
+    assert all(answer.status_code < 500 for answer in answers)
+    run_pipeline(committed_db)
+    runner = committed_db.test_cli_runner()
+    said = runner.invoke(args=["accounts", "erase", EMAIL, "--yes"])
+    assert said.exit_code == 0, said.output
+
+    lines = "".join(captured.read_global_capture()).lower()
+    assert "request.answered" in lines
+    assert [spelling for spelling in SPELLINGS if spelling in lines] == []
