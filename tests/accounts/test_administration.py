@@ -48,7 +48,9 @@ def admin(session: Session, city: Jurisdiction) -> SignedIn:
 
 def outcome(answer: TestResponse) -> tuple[int, str | None]:
     """Status and, of a refusal, its code."""
-    return answer.status_code, answer.json.get("code") if answer.data else None
+    return answer.status_code, answer.json[
+        "code"
+    ] if answer.is_json and "code" in answer.json else None
 
 
 def role_of(session: Session, person: Person, role: Role) -> int:

@@ -140,8 +140,12 @@ def test_after_a_quiet_day_the_count_begins_anew(session: Session) -> None:
 def test_guesses_at_the_same_instant_are_counted_one_after_another(committed_db: Flask) -> None:
     with committed_db.app_context(), transaction() as session:
         session.add(Person(email=EMAIL, password_hash="the hash"))
-    compared = []
+    compared: list[str] = []
     start = threading.Barrier(12)
+
+    def wrong(_stored: str | None, password: str) -> bool:
+        compared.append(password)
+        return False
 
     def guess() -> None:
         start.wait()
@@ -153,7 +157,7 @@ def test_guesses_at_the_same_instant_are_counted_one_after_another(committed_db:
                         SECRET_KEY,
                         EMAIL,
                         "a guess",
-                        fits=lambda _stored, _password: bool(compared.append(1)),
+                        fits=wrong,
                         now=NOW,
                     )
             except LockedError:
