@@ -74,7 +74,10 @@ class Access:
 
 _IN_WORDS = {
     Gate.EVERYONE: "Everyone.",
-    Gate.TOKEN: "The holder of the token that a message or an answer carried.",
+    Gate.TOKEN: (
+        "The holder of the token that a message or an answer carried; where it is about their own"
+        " report or following, also who is signed in."
+    ),
     Gate.SIGNED_IN: "Everyone who is signed in.",
     Gate.SESSION: "Everyone who is signed in with a session; a key does not do.",
     Gate.DEVICE: "A sensing device with its key.",

@@ -24,6 +24,7 @@ from tests.factories import (
     new_follower,
     new_jurisdiction,
     new_person,
+    new_photo,
     new_report,
     new_service,
     new_staff,
@@ -375,3 +376,18 @@ def test_a_waiting_question_shows_in_the_list(
         path = f"/api/v1/reports/{report.id}/answer"
         answer = client.post(path, json=said, headers=camille.headers)
         assert answer.status_code == (201 if may else 409)
+
+
+def test_the_owner_sees_a_photo_that_is_not_public(
+    client: FlaskClient, session: Session, camille: SignedIn
+) -> None:
+    report = reported(session, email=EMAIL)
+    report.visibility = Visibility.HELD.value
+    photo = new_photo(session, report, storage_name="a" * 32)
+    # Whoever may see it is told that it has not changed; nobody else that it is there.
+    known = {"If-None-Match": f'"{photo.id.hex}-full"'}
+    seen = {
+        who.id: client.get(f"/media/{photo.id}/full.jpg", headers={**who.headers, **known})
+        for who in (camille, new_citizen(session))
+    }
+    assert [answer.status_code for answer in seen.values()] == [304, 404]
