@@ -32,7 +32,7 @@ from reports.history import Author, Entry
 from reports.locating import search_text
 from reports.masking import MARK
 from reports.media import deleting
-from reports.models import Follower, Note, Photo, Redaction, ServiceRequest
+from reports.models import Note, Photo, Redaction, ServiceRequest
 from reports.vocabulary import ActorKind, HistoryKind, PhotoState, RedactedPart
 
 #: Answers of these kinds can be put into other words; the others can only go.
@@ -58,16 +58,6 @@ class NotOneOfYoursError(ForbiddenError):
 
     code = "not_your_words"
     title = "These are not your own words"
-
-
-def is_reporter(session: Session, report_id: UUID, person_id: UUID | None) -> bool:
-    """Whether this person sent that report from their account."""
-    if person_id is None:
-        return False
-    found = sa.exists().where(
-        Follower.report_id == report_id, Follower.is_reporter, Follower.person_id == person_id
-    )
-    return bool(session.scalar(sa.select(found)))
 
 
 def redact(

@@ -21,7 +21,7 @@ from core.db import db, transaction
 from core.errors import NotFoundError
 from core.idempotency import once
 from core.limits import Allowance, limited
-from reports import changing, conversation, redaction
+from reports import changing, conversation, own, queries, redaction
 from reports.changing import author_of
 from reports.conversation import REPORTER
 from reports.field_types import Instant, Words
@@ -162,12 +162,17 @@ def _taken(session: Session, report_id: UUID, token: str | None) -> tuple[Servic
         NotFoundError: there is none that is theirs.
         ForbiddenError: staff who may read it and no more.
     """
-    actor = current_actor()
-    if token is not None:
-        report = conversation.take_as_reporter(session, report_id, token, secret=secret())
-        by = REPORTER
-    elif redaction.is_reporter(session, report_id, actor.person_id):
-        report = changing.lock_all(session, {report_id})[report_id]
+    actor, me = current_actor(), current_actor().person_id
+    seen = queries.belonging(session, report_id)
+    works_here = seen is not None and actor.may(
+        Permission.WORK_REPORTS, seen.jurisdiction_id, seen.team_id
+    )
+    # Staff who reported something themselves act as staff, unless they show the link.
+    is_own = me is not None and not works_here and own.is_reporter(session, report_id, me)
+    if token is not None or is_own:
+        report = conversation.take_as_reporter(
+            session, report_id, token, secret=secret(), person_id=me
+        )
         by = REPORTER
     else:
         report = changing.take(session, actor, report_id, Permission.WORK_REPORTS)

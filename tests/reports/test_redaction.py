@@ -177,6 +177,20 @@ def test_a_reporter_with_an_account_needs_no_link(
     assert (entry.actor_kind, entry.actor_id) == ("reporter", None)
 
 
+def test_staff_who_reported_it_themselves_act_as_staff(
+    client: FlaskClient, session: Session, city: Jurisdiction, report: ServiceRequest
+) -> None:
+    agent = new_staff(session, city)
+    new_follower(session, report, is_reporter=True, person_id=agent.id)
+    theirs = new_photo(session, report, added_by="staff", storage_name="b" * 32)
+
+    answer = redact(client, report.id, agent.headers, part="photo", key=str(theirs.id))
+
+    assert answer.status_code == 201
+    [entry] = stored(session, AuditEntry, action="report.redacted")
+    assert entry.actor_id == agent.id
+
+
 def test_what_stood_there_is_for_auditors_who_leave_a_trace(
     client: FlaskClient, session: Session, city: Jurisdiction, report: ServiceRequest
 ) -> None:
