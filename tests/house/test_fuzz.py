@@ -58,7 +58,8 @@ INSIDE = re.compile(
 
 def tells_nothing_of_the_inside(_context: object, response: Any, _case: AnyCase) -> None:
     """No trace of a stack, no statement, no name of a file in what a stranger is told."""
-    found = INSIDE.search(response.text)
+    # An export is a ZIP: no text, and searched all the same.
+    found = INSIDE.search(response.content.decode("utf-8", "replace"))
     assert found is None, f"The answer tells {found.group()!r}"
 
 
