@@ -388,9 +388,7 @@ def _queue(session: Session, name: str, cities: tuple[int, ...]) -> Filters:
     """
     scope = current_actor().scope(Permission.READ_REPORTS)
     if name == REVIEW and scope.jurisdiction_ids:
-        return Filters(
-            jurisdiction_ids=cities, visibility=Visibility.HELD, statuses=OPEN_STATUSES
-        )
+        return Filters(jurisdiction_ids=cities, visibility=Visibility.HELD, statuses=OPEN_STATUSES)
     if name in (NEEDS_PLACE, UNROUTED, REVIEW):
         if not scope.jurisdiction_ids:
             raise NotFoundError
