@@ -23,6 +23,7 @@ from core.db import reading, transaction
 from core.errors import NotFoundError
 from core.limits import Allowance, limited
 from web.pages import blueprint, page, reader_language
+from web.signing_in import end_previous
 
 log = structlog.get_logger()
 
@@ -110,6 +111,7 @@ def from_provider() -> ResponseReturnValue:
         with transaction() as session:
             admitted = oidc.admit(session, provider, claims, now=now)
             if isinstance(admitted, UUID):
+                end_previous(session, now)
                 opened = signing_in.open_session(
                     session,
                     admitted,
