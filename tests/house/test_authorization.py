@@ -101,6 +101,16 @@ def test_every_route_has_sample_arguments_here(app: Flask) -> None:
     assert missing == []
 
 
+def test_whatever_is_stored_shows_in_the_state_that_is_compared(session: Session) -> None:
+    before = stored_state(session)
+    citizen = new_citizen(session)
+    added = stored_state(session)
+    assert added != before
+    citizen.person.name = "Somebody else"
+    session.flush()
+    assert stored_state(session) != added
+
+
 def test_who_is_not_known_is_asked_to_sign_in_and_changes_nothing(
     app: Flask, client: FlaskClient, session: Session, world: World
 ) -> None:
@@ -374,7 +384,7 @@ def test_no_body_says_who_somebody_is(
     app: Flask, client: FlaskClient, session: Session, world: World
 ) -> None:
     """Each key that is not of the operation's own is refused by its name, and nothing happens."""
-    document = client.get("/api/v1/openapi.json").json
+    document = client.get("/api/v1/openapi.json").get_json()
     admin = world.callers["admin"]
     place = world.places[Where.OWN]
     before = stored_state(session)
@@ -416,7 +426,7 @@ def properties_of(document: Mapping[str, Any], operation: Mapping[str, Any]) -> 
 
 
 def test_what_is_declared_is_still_there(app: Flask, client: FlaskClient) -> None:
-    document = client.get("/api/v1/openapi.json").json
+    document = client.get("/api/v1/openapi.json").get_json()
     found = {
         (route.endpoint, key)
         for route in routes(app)

@@ -429,13 +429,13 @@ def undone(session: Session) -> Iterator[None]:
 def stored_state(session: Session) -> dict[str, tuple[int, int]]:
     """The count and a digest of the rows of every table, but for when a key was last used."""
     parts = [
-        f"SELECT '{table}' AS name, count(*) AS count, coalesce(sum(hashtextextended("
+        f"SELECT '{table}' AS name, count(*) AS rows, coalesce(sum(hashtextextended("
         f"(to_jsonb(t) - 'last_used_at' - 'last_seen_at')::text, 0)::numeric), 0) AS digest"
         f' FROM "{table}" AS t'
         for table in sorted(db.metadata.tables)
     ]
     found = session.execute(sa.text(" UNION ALL ".join(parts)))
-    return {row.name: (row.count, row.digest) for row in found}
+    return {row.name: (row.rows, row.digest) for row in found}
 
 
 def said(answer: TestResponse) -> tuple[int, Any]:
