@@ -85,7 +85,7 @@ def test_a_key_is_named_with_its_person(
     agent = new_staff(session, city)
     key = new_key(session, agent)
     assert read(client, report, key).json["contact"]
-    (entry,) = entries(session)
+    (entry,) = entries(session, action="contact.read")
     assert (entry.actor_kind, entry.actor_id) == ("key", agent.id)
     assert entry.api_key_id is not None
 
