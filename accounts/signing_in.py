@@ -108,21 +108,23 @@ def sign_in(
         SecondFactorOffError: `otp` was sent by somebody who has no second factor.
         LockedError: too many attempts failed.
     """
-    proof = session.begin_nested()
-    person = prove()
-    person_id = person.id if person is not None else None
-    has_factor = person_id is not None and second_factor.is_on(session, person_id)
-    if person_id is None or not has_factor:
-        if person_id is not None and otp:
+    with session.begin_nested() as proof:
+        person = prove()
+        person_id = person.id if person is not None else None
+        has_factor = person_id is not None and second_factor.is_on(session, person_id)
+        if person_id is not None and otp and not has_factor:
             raise SecondFactorOffError("Leave `otp` out.", field="otp")
-        proof.commit()
-    elif not otp:
-        raise OneTimePasswordNeededError
-    elif show_second_factor(session, secret, person_id, otp, now=now):
-        proof.commit()
-    else:
-        # A mailed link is not used up by a mistyped code, which is counted all the same.
-        proof.rollback()
+        if has_factor and not otp:
+            raise OneTimePasswordNeededError
+        is_shown = not has_factor or (
+            person_id is not None
+            and otp is not None
+            and show_second_factor(session, secret, person_id, otp, now=now)
+        )
+        if not is_shown:
+            # A mailed link is not used up by a mistyped code, which is counted all the same.
+            proof.rollback()
+    if not is_shown and person_id is not None:
         lockout.failed(session, secret, lockout.second_factor_of(person_id), now)
         return None
     if person_id is None:
