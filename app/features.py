@@ -23,6 +23,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     from accounts.views import blueprint as accounts
     from app.person_data_views import blueprint as person_data
     from notifications.views import blueprint as notifications
+    from open311 import views as open311
     from reports import own
     from reports.checking_views import blueprint as checks
     from reports.intake_views import blueprint as intake
@@ -65,9 +66,10 @@ def register_features(app: Flask, json_api: Api) -> None:
         notifications,
     ):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
+    open311.install(app)
     CORS(
         app,
-        resources={r"/api/v1/*": {"origins": "*"}},
+        resources={r"/api/v1/*": {"origins": "*"}, r"/open311/*": {"origins": "*"}},
         methods=["GET", "HEAD", "OPTIONS", "POST", "PATCH", "DELETE"],
         allow_headers=[
             "Authorization",

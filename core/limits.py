@@ -65,6 +65,8 @@ class Allowance(enum.Enum):
     #: A street of neighbours behind one address after a storm, or one class at school. Staff take
     #: calls and carry over lists.
     INTAKE = ("100 per 5 minutes", "600 per minute", "30 per 5 minutes")
+    #: A program with a key that sends for its users: an app's server, a neighbouring city's system.
+    PROGRAM = ("300 per minute", "600 per minute", "60 per minute")
     #: An office that starts its day behind one address; still far too slow for guessing. Counted
     #: by address even for those who are signed in.
     SIGN_IN = ("40 per 5 minutes", "40 per 5 minutes", "20 per 5 minutes")

@@ -64,6 +64,13 @@ class Address(Base):
         sa.Index("ix_addresses_cell", "jurisdiction_id", "cell"),
         sa.Index("ix_addresses_street_key", "jurisdiction_id", "street_key", "number"),
         sa.Index("ix_addresses_search", "search", postgresql_using="gin"),
+        # Open311's `address_id`.
+        sa.Index(
+            "ix_addresses_code",
+            "jurisdiction_id",
+            "code",
+            postgresql_where=sa.text("code IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(), primary_key=True)

@@ -98,6 +98,7 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
     updated_since: datetime | None = None
+    updated_until: datetime | None = None
     area: tuple[str, str] | None = None
     team_ids: tuple[int, ...] | None = None
     is_unrouted: bool = False
@@ -161,6 +162,25 @@ def page(
     if filters.near is not None or filters.box is not None:
         found = _measured(found, filters, is_public=scope is None)
     return Page(found, following)
+
+
+def public_conditions(session: Session, filters: Filters) -> list[sa.ColumnElement[bool]] | None:
+    """What a list for the public asks, for those who select columns of their own.
+
+    None where nothing can fit. A place still has to be measured, by `lies_within`.
+    """
+    places = _places(session, filters, None)
+    common = _conditions(session, filters, places, is_public=True)
+    if common is None or not places:
+        return None
+    return [sa.or_(*_branches(filters, None, places)), *common]
+
+
+def lies_within(filters: Filters, point: Point) -> bool:
+    """Whether a position, as its reader sees it, lies in the box and the circle asked for."""
+    if filters.box is not None and not filters.box.contains(point):
+        return False
+    return filters.near is None or distance_m(filters.near, point) <= filters.radius_m
 
 
 def search_query(text: str) -> str | None:
@@ -239,7 +259,7 @@ def _conditions(
         conditions.append(_R.status.in_([status.value for status in filters.statuses]))
     for column, since, until in (
         (_R.requested_at, filters.since, filters.until),
-        (_R.updated_at, filters.updated_since, None),
+        (_R.updated_at, filters.updated_since, filters.updated_until),
     ):
         if since is not None:
             conditions.append(column >= since)

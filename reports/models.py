@@ -255,6 +255,8 @@ class HistoryEntry(Base):
         one_of("kind", HistoryKind, "kind"),
         one_of("actor_kind", ActorKind, "actor_kind"),
         sa.Index("ix_history_report_id", "report_id", "id"),
+        # Changes of a window of time, for those who ask what is new.
+        sa.Index("ix_history_at", "at", "id"),
     )
 
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)

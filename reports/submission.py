@@ -416,7 +416,9 @@ def _contact(draft: Draft, caller: Caller, place: JurisdictionRef) -> _Reporter 
     for_others = _author(draft, caller).kind is ActorKind.STAFF
     actor = caller.actor
     if given is not None and not given.is_empty:
-        person = None if for_others else actor.person_id
+        # A program that has a key tells what its users say: their contact is not its owner's.
+        is_own = not for_others and actor.api_key_id is None
+        person = actor.person_id if is_own else None
         try:
             phone = given.phone and normal_phone(given.phone, place.country)
         except PhoneError as error:

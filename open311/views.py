@@ -1,0 +1,560 @@
+"""The server of GeoReport v2: `/open311/v2` for all jurisdictions, `/open311/CODE/v2` for one.
+
+Each view parses, calls, writes. What is read is the public's view; what is sent needs a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Flask, Response, current_app, request
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import Rule
+
+from accounts.access import EVERYONE, SIGNED_IN, allow
+from core.clock import utc_now
+from core.db import reading, transaction
+from core.errors import DomainError
+from core.limits import Allowance, limited
+from geo.jurisdictions import JurisdictionRef
+from open311 import bulk, calls, intake, places, services, tokens, updates
+from open311 import reading as requests
+from open311.discovery import discovery
+from open311.documents import BULK, Writer
+from open311.faults import Fault, Refusal, missing, of_error
+from open311.parameters import Parameters
+from open311.places import Endpoint
+from open311.reading import Cut
+from open311.translating import STATUSES, State
+from reports import media
+from reports.catalogue import catalogue_of
+from reports.history import Author
+from reports.intake_schemas import MAX_DESCRIPTION
+from reports.listing import Filters
+from reports.media import CheckedPhoto
+from reports.schemas import MAX_RADIUS_M
+from reports.submission import Caller
+from reports.vocabulary import ActorKind, Source, Status
+
+blueprint = Blueprint("open311", __name__)
+
+#: The standard's limits of a list: so many days and so many requests.
+MOST_DAYS = timedelta(days=90)
+MOST_REQUESTS = 1000
+
+#: Pages beyond this hold nothing anybody reads one by one.
+_LAST_PAGE = 1_000_000
+
+#: Without `radius`, what "near" means.
+_RADIUS_M = 500.0
+
+#: An end is included: the whole second that it names, because times are shown in whole seconds.
+_SECOND = timedelta(seconds=1)
+
+#: Longest `update_id` and `Idempotency-Key`; a UUID has 36 characters.
+_LONGEST_ID = 200
+
+#: Where photos come: `media` by custom, `uploads` from open311-adapter.
+_MEDIA = ("media", "media[]", "uploads", "uploads[]")
+
+_BASES = ("/open311/v2", "/open311/<jurisdiction>/v2")
+
+_METHODS_OF = {"requests": ("GET", "HEAD", "OPTIONS", "POST")}
+_METHODS_OF["servicerequestupdates"] = _METHODS_OF["requests"]
+
+
+def install(app: Flask) -> None:
+    """Add the server's routes, and an answer in the standard's form to every other address."""
+    app.register_blueprint(blueprint)
+
+
+blueprint.register_error_handler(Refusal, calls.on_refusal)
+blueprint.register_error_handler(DomainError, calls.on_domain_error)
+blueprint.register_error_handler(HTTPException, calls.on_http_error)
+blueprint.register_error_handler(OperationalError, calls.on_missing_database)
+blueprint.register_error_handler(PoolTimeoutError, calls.on_missing_database)
+blueprint.register_error_handler(Exception, calls.on_defect)
+
+
+def routed(path: str, *methods: str) -> Any:
+    """Route a view under both kinds of endpoints, with the format as a suffix and without.
+
+    A view whose path ends in a name takes the suffix off that itself.
+    """
+
+    def declare(view: Any) -> Any:
+        for base in _BASES:
+            for suffix in ("",) if path.endswith(">") else ("", ".<suffix>"):
+                blueprint.add_url_rule(
+                    f"{base}{path}{suffix}", view.__name__, view, methods=methods
+                )
+        return view
+
+    return declare
+
+
+@blueprint.before_request
+def _identify() -> None:
+    if request.method == "POST":
+        calls.identify()
+
+
+# -- discovery ------------------------------------------------------------------------------------
+
+
+@routed("/discovery", "GET")
+@allow(EVERYONE)
+def discover(jurisdiction: str | None = None, suffix: str | None = None) -> Response:
+    """Which endpoints there are."""
+    form = calls.form_of(suffix)
+    endpoint = calls.endpoint(jurisdiction)
+    with reading() as session:
+        if jurisdiction is not None:
+            _place(session, endpoint, calls.parameters())
+        found = discovery(session, endpoint)
+    return calls.cacheable(form, "discovery", found.document, found.version)
+
+
+for _path in ("/open311", "/open311/", "/open311/v2/", "/open311/discovery"):
+    blueprint.add_url_rule(_path, "discover", discover, methods=("GET",))
+blueprint.add_url_rule("/open311/discovery.<suffix>", "discover", discover, methods=("GET",))
+
+
+# -- services -------------------------------------------------------------------------------------
+
+
+@routed("/services", "GET")
+@allow(EVERYONE)
+def list_services(jurisdiction: str | None = None, suffix: str | None = None) -> Response:
+    """What can be asked for."""
+    form = calls.form_of(suffix)
+    with reading() as session:
+        place = _place(session, calls.endpoint(jurisdiction), calls.parameters())
+        catalogue = catalogue_of(session, place.id)
+    document = services.service_list(catalogue, calls.locale() or place.default_locale)
+    return calls.cacheable(form, "services", document, _version(place))
+
+
+@routed("/services/<code>", "GET")
+@allow(EVERYONE)
+def define_service(code: str, jurisdiction: str | None = None) -> Response:
+    """The questions of a service."""
+    code, suffix = calls.split(code)
+    form = calls.form_of(suffix)
+    with reading() as session:
+        place = _place(session, calls.endpoint(jurisdiction), calls.parameters())
+        catalogue = catalogue_of(session, place.id)
+    service = catalogue.by_code.get(code)
+    if service is None or service not in services.offered(catalogue):
+        raise Refusal([missing("service_code: there is no such service")])
+    document = services.definition(service, place, calls.locale() or place.default_locale)
+    return calls.cacheable(form, "service_definition", document, _version(place))
+
+
+# -- filing ---------------------------------------------------------------------------------------
+
+
+@routed("/requests", "POST")
+@allow(SIGNED_IN)
+@limited(Allowance.PROGRAM)
+def file_request(jurisdiction: str | None = None, suffix: str | None = None) -> Response:
+    """Take a service request."""
+    form = calls.form_of(suffix)
+    sent = calls.parameters()
+    endpoint = calls.endpoint(jurisdiction)
+    idempotency_key = _idempotency_key(sent)
+    with reading() as session:
+        point = sent.point()
+        place = places.meant(session, endpoint, sent, point)
+        catalogue = None if place is None else catalogue_of(session, place.id)
+        draft = intake.draft(session, catalogue, sent, point)
+    photos = _photos(sent)
+    sent.refuse()
+    # What is missing without a fault would be a defect of `intake.draft`.
+    assert draft is not None
+    caller = Caller(
+        actor=calls.sender(),
+        address=request.remote_addr or "",
+        idempotency_key=idempotency_key,
+        default_source=Source.OPEN311,
+    )
+    staged = media.stage(current_app.extensions["storage"], photos) if photos else []
+    now = utc_now()
+    with transaction() as session:
+        receipt = intake.submit(
+            session,
+            draft,
+            caller,
+            now=now,
+            secret=current_app.config["SECRET_KEY"],
+            assets=current_app.extensions.get("asset_facts"),
+            content_digests=[photo.digest for photo in photos],
+        )
+        submitted = receipt.submitted
+        if staged and not submitted.is_replay:
+            media.insert_staged(
+                session,
+                submitted.id,
+                staged,
+                by=Author(ActorKind.REPORTER),
+                jurisdiction_id=submitted.jurisdiction.id,
+                now=now,
+            )
+    response = calls.answer(form, "service_requests", [receipt.document(calls.locale())])
+    response.headers["Cache-Control"] = "no-store"
+    if submitted.is_replay:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+@routed("/tokens/<token>", "GET")
+@allow(EVERYONE)
+def resolve_token(token: str, jurisdiction: str | None = None) -> Response:
+    """The request that a batch service's token stands for."""
+    token, suffix = calls.split(token)
+    form = calls.form_of(suffix)
+    with reading() as session:
+        place = _place_if_named(session, calls.endpoint(jurisdiction), calls.parameters())
+        found = tokens.resolved(session, token, None if place is None else place.id)
+    if found is None:
+        raise Refusal([missing("token: there is no such token")])
+    response = calls.answer(form, "service_requests", [found])
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+@routed("/requests", "GET")
+@allow(EVERYONE)
+def list_requests(jurisdiction: str | None = None, suffix: str | None = None) -> Response:
+    """Service requests: by id, or those of a window of time."""
+    is_table = suffix == "csv"
+    form = calls.form_of(None if is_table else suffix)
+    sent = calls.parameters()
+    endpoint = calls.endpoint(jurisdiction)
+    is_extended = not is_table and sent.flag("extensions")
+    now = utc_now()
+    with reading() as session:
+        if "service_request_id" in sent.values:
+            # It overrides everything, whatever is wrong with it.
+            sent.faults.clear()
+            place = _place_if_named(session, endpoint, sent)
+            named = _named(sent, place)
+            filters, cut = Filters(), Cut()
+        else:
+            place = _place(session, endpoint, sent)
+            named = None
+            filters = _filters(sent, place, now, is_bulk=is_table)
+            cut = _cut(sent, None if is_table else MOST_REQUESTS)
+        sent.refuse()
+    base_url, locale = endpoint.base_url, calls.locale()
+
+    def batches() -> Iterator[tuple[Writer, Sequence[Any]]]:
+        with reading() as session:
+            writer = Writer(session, base_url, locale, is_extended)
+            catalogue = None if place is None else catalogue_of(session, place.id)
+            if named is not None:
+                found = requests.by_ids(
+                    session, catalogue, named[0], numbers=named[1], is_extended=is_extended
+                )
+            else:
+                assert catalogue is not None
+                found = requests.by_filters(
+                    session, catalogue, filters, cut, is_extended=is_extended
+                )
+            for rows in found:
+                yield writer, rows
+
+    if is_table:
+        lines = bulk.table(BULK, (w.table(rows) for w, rows in batches()))
+        response = calls.streamed(lines, bulk.CONTENT_TYPE)
+        response.headers["Content-Disposition"] = 'attachment; filename="requests.csv"'
+        return response
+    return calls.stream(form, "service_requests", (w.requests(rows) for w, rows in batches()))
+
+
+@routed("/requests/<report_id>", "GET")
+@allow(EVERYONE)
+def show_request(report_id: str, jurisdiction: str | None = None) -> Response:
+    """One service request, in a list of one."""
+    name, suffix = calls.split(report_id)
+    form = calls.form_of(suffix)
+    sent = calls.parameters()
+    endpoint = calls.endpoint(jurisdiction)
+    is_extended = sent.flag("extensions")
+    sent.refuse()
+    with reading() as session:
+        place = _place_if_named(session, endpoint, sent)
+        catalogue = None if place is None else catalogue_of(session, place.id)
+        ids, numbers = _ids([name])
+        found = requests.by_ids(session, catalogue, ids, numbers=numbers, is_extended=is_extended)
+        writer = Writer(session, endpoint.base_url, calls.locale(), is_extended)
+        documents = [each for rows in found for each in writer.requests(rows)]
+    if not documents:
+        raise Refusal([missing("service_request_id: there is no such service request")])
+    response = calls.answer(form, "service_requests", documents)
+    response.headers["Cache-Control"] = "no-cache"
+    response.add_etag(weak=True)
+    response.make_conditional(request)
+    return response
+
+
+# -- updates --------------------------------------------------------------------------------------
+
+
+@routed("/servicerequestupdates", "GET")
+@allow(EVERYONE)
+def list_updates(jurisdiction: str | None = None, suffix: str | None = None) -> Response:
+    """What happened to service requests in a window of time."""
+    form = calls.form_of(suffix)
+    sent = calls.parameters()
+    with reading() as session:
+        place = _place(session, calls.endpoint(jurisdiction), sent)
+        since, until = sent.moment("start_date"), sent.moment("end_date")
+        cut = _cut(sent, MOST_REQUESTS)
+        is_extended = sent.flag("extensions")
+        ids = None
+        if "service_request_id" in sent.values:
+            ids = requests.ids_of(session, place.id, *_named(sent, place))
+        if since is not None and until is not None and since > until:
+            sent.fault("end_date: it lies before start_date")
+        sent.refuse()
+        assert cut.size is not None
+        found = updates.listed(
+            session,
+            catalogue_of(session, place.id),
+            updates.Window(
+                since=since,
+                until=until and until + _SECOND,
+                report_ids=ids,
+                is_newest_first=since is None,
+                skip=cut.skip,
+                size=cut.size,
+            ),
+            is_extended=is_extended,
+        )
+    response = calls.answer(form, "service_request_updates", found)
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+@routed("/servicerequestupdates", "POST")
+@allow(SIGNED_IN)
+@limited(Allowance.PROGRAM)
+def file_update(jurisdiction: str | None = None, suffix: str | None = None) -> Response:
+    """Take an update of a service request from another system."""
+    form = calls.form_of(suffix)
+    sent = calls.parameters()
+    with reading() as session:
+        place = _place_if_named(session, calls.endpoint(jurisdiction), sent)
+        report_ids: Sequence[UUID] = ()
+        if "service_request_id" not in sent.values:
+            sent.fault("service_request_id was not provided")
+        else:
+            report_ids = requests.ids_of(
+                session, None if place is None else place.id, *_ids(sent.listed(_ID))
+            )
+            if len(report_ids) != 1:
+                sent.faults.append(missing("service_request_id: there is no such service request"))
+    update_id = sent.text("update_id")
+    if update_id is not None and len(update_id) > _LONGEST_ID:
+        sent.fault(f"update_id: it has more than {_LONGEST_ID} characters")
+    description = sent.words("description", MAX_DESCRIPTION)
+    status = sent.text("status")
+    if description is None and status is None and not sent.faults:
+        sent.fault("an update says something: status, description or both")
+    sent.refuse()
+    update = updates.Sent(report_ids[0], update_id, status, description)
+    with transaction() as session:
+        our_id = updates.receive(session, update, calls.sender(), now=utc_now())
+    response = calls.answer(form, "service_request_updates", [{"update_id": our_id}])
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+# -- everything else ------------------------------------------------------------------------------
+
+
+@allow(EVERYONE)
+def nothing_here(rest: str) -> Response:
+    """No such address, or no such way to call one."""
+    name = rest.rpartition("/")[2].partition(".")[0]
+    is_known = name in _RESOURCES or any(f"/{each}/" in f"/{rest}" for each in _RESOURCES)
+    if not is_known or request.method in ("GET", "HEAD"):
+        raise NotFound("There is nothing at this address.")
+    raise MethodNotAllowed(_METHODS_OF.get(name, ("GET", "HEAD", "OPTIONS")))
+
+
+_RESOURCES = frozenset({"discovery", "services", "requests", "tokens", "servicerequestupdates"})
+
+
+@blueprint.record
+def _catch_the_rest(state: Any) -> None:
+    """Answer whatever else begins with our path, by any method."""
+    app: Flask = state.app
+    app.view_functions["open311.nothing_here"] = nothing_here
+    rule = Rule("/open311/<path:rest>", endpoint="open311.nothing_here", methods=None)
+    app.url_map.add(rule)
+
+
+# -- parameters -----------------------------------------------------------------------------------
+
+_ID = "service_request_id"
+
+
+def _place(session: Session, endpoint: Endpoint, sent: Parameters) -> JurisdictionRef:
+    """The jurisdiction that is meant.
+
+    Raises:
+        Refusal: none is, or several may be; with whatever else is wrong.
+    """
+    place = places.meant(session, endpoint, sent)
+    if place is None:
+        raise Refusal(sent.faults)
+    return place
+
+
+def _place_if_named(
+    session: Session, endpoint: Endpoint, sent: Parameters
+) -> JurisdictionRef | None:
+    """The jurisdiction that is meant; None where an id alone says enough.
+
+    Raises:
+        Refusal: there is none of that name.
+    """
+    place = places.if_named(session, endpoint, sent)
+    if place is None and places.named(endpoint, sent) is not None:
+        raise Refusal(sent.faults)
+    return place
+
+
+def _version(place: JurisdictionRef) -> str:
+    return f"{place.code}-{place.version}"
+
+
+def _named(sent: Parameters, place: JurisdictionRef | None) -> tuple[Sequence[UUID], Sequence[int]]:
+    """Ids and short numbers that were asked for; a number says nothing without a jurisdiction."""
+    listed = sent.listed(_ID)
+    if len(listed) > MOST_REQUESTS:
+        sent.fault(f"{_ID}: at most {MOST_REQUESTS} at once")
+    ids, numbers = _ids(listed)
+    return ids, numbers if place is not None else ()
+
+
+def _ids(names: Iterable[str]) -> tuple[list[UUID], list[int]]:
+    """Of these names the ids and the short numbers; what is neither is nobody's."""
+    ids: list[UUID] = []
+    numbers: list[int] = []
+    for name in names:
+        bare = name.removeprefix("#")
+        if bare.isascii() and bare.isdigit() and len(bare) <= 18:
+            numbers.append(int(bare))
+            continue
+        try:
+            ids.append(UUID(name))
+        except ValueError:
+            continue
+    return ids, numbers
+
+
+def _filters(sent: Parameters, place: JurisdictionRef, now: datetime, *, is_bulk: bool) -> Filters:
+    """What a list asks for."""
+    statuses: list[Status] = []
+    for word in sent.listed("status"):
+        try:
+            statuses += STATUSES[State(word.lower())]
+        except ValueError:
+            sent.fault(f"status: {word[:60]!r} is neither open nor closed")
+    since, until = sent.moment("start_date"), sent.moment("end_date")
+    changed_since, changed_until = sent.moment("updated_after"), sent.moment("updated_before")
+    for name, first, last in (
+        ("end_date", since, until),
+        ("updated_before", changed_since, changed_until),
+    ):
+        if first is not None and last is not None and first > last:
+            sent.fault(f"{name}: it lies before the beginning of the window")
+    if not is_bulk:
+        if since is not None and until is not None and until - since > MOST_DAYS:
+            sent.fault(f"end_date: a window may span at most {MOST_DAYS.days} days")
+        # Whoever asks what changed asks for old requests, too.
+        if changed_since is None and changed_until is None:
+            since, until = _window(since, until, now)
+    point = sent.point()
+    radius_m = sent.number("radius")
+    if radius_m is not None and not 0 < radius_m <= MAX_RADIUS_M:
+        sent.fault(f"radius: it is in metres, more than 0 and at most {MAX_RADIUS_M}")
+    return Filters(
+        jurisdiction_ids=(place.id,),
+        service_codes=sent.listed("service_code"),
+        statuses=tuple(dict.fromkeys(statuses)),
+        since=since,
+        until=_after(until),
+        updated_since=changed_since,
+        updated_until=_after(changed_until),
+        near=point,
+        radius_m=radius_m or _RADIUS_M,
+        box=sent.box("bbox"),
+    )
+
+
+def _window(
+    since: datetime | None, until: datetime | None, now: datetime
+) -> tuple[datetime, datetime | None]:
+    """The window of time, of the standard's 90 days where not both ends are said."""
+    try:
+        if since is None:
+            return (until or now) - MOST_DAYS, until
+        return since, until or since + MOST_DAYS
+    except OverflowError:
+        # At the ends of the calendar there is nothing to find.
+        return since or until or now, until or since
+
+
+def _after(end: datetime | None) -> datetime | None:
+    try:
+        return end and end + _SECOND
+    except OverflowError:
+        return end
+
+
+def _cut(sent: Parameters, most: int | None) -> Cut:
+    size = sent.whole("page_size", 1, MOST_REQUESTS)
+    page = sent.whole("page", 1, _LAST_PAGE) or 1
+    if size is None and (most is not None or page > 1):
+        size = most or MOST_REQUESTS
+    return Cut(skip=(page - 1) * (size or 0), size=size)
+
+
+def _idempotency_key(sent: Parameters) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 0 < len(key) <= _LONGEST_ID:
+        sent.fault(f"Idempotency-Key: it must have 1 to {_LONGEST_ID} characters")
+        return None
+    return key
+
+
+def _photos(sent: Parameters) -> list[CheckedPhoto]:
+    """The photos that came; a field of a form that was left empty is none."""
+    files = [file for name in _MEDIA for file in request.files.getlist(name) if _is_there(file)]
+    try:
+        return media.check_photos([file.stream for file in files])
+    except DomainError as error:
+        sent.faults.extend(Fault(400, fault.description) for fault in of_error(error))
+        return []
+
+
+def _is_there(file: FileStorage) -> bool:
+    if file.filename:
+        return True
+    there = bool(file.stream.read(1))
+    file.stream.seek(0)
+    return there
