@@ -13,6 +13,10 @@ from typing import Any
 
 import structlog
 
+#: One list for the life of the process: loggers that are in use already keep hold of it, so that a
+#: second application made here, and whoever listens in, changes what they do too.
+_PROCESSORS: list[structlog.types.Processor] = []
+
 
 def configure(level: str = "INFO") -> None:
     """Send every log line of this process to stderr as one JSON object, those of libraries too."""
@@ -21,12 +25,13 @@ def configure(level: str = "INFO") -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    _PROCESSORS[:] = [
+        *shared,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
     structlog.configure(
-        processors=[
-            *shared,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
+        processors=_PROCESSORS,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
