@@ -28,7 +28,7 @@ from accounts.errors import (
     WiderThanOwnError,
     WorksElsewhereError,
 )
-from accounts.models import Invitation, Person, RoleGrant, SecondFactor, Team
+from accounts.models import Person, RoleGrant, SecondFactor, Team
 from accounts.rules import PERMISSIONS, Permission, Role
 from core.errors import InvalidError, NotFoundError
 from geo import jurisdictions
@@ -168,7 +168,7 @@ def take_role(
     if taken.one_or_none() is None:
         # Somebody else took it while this call waited.
         raise NotFoundError
-    _end_invitations(session, person_id, place.jurisdiction_id, now)
+    people.end_invitations(session, person_id, place.jurisdiction_id, now)
     _enter_role(session, actor, person_id, role, place, "taken", now)
 
 
@@ -189,7 +189,6 @@ def deactivate(session: Session, actor: Actor, person_id: UUID, *, now: datetime
         [Place(g.jurisdiction_id, g.team_id) for g in grants if g.role == Role.ADMIN],
     )
     people.shut_out(session, person, now=now)
-    _end_invitations(session, person_id, None, now)
     _enter(session, actor, person_id, "deactivated", now)
 
 
@@ -285,27 +284,6 @@ def _keep_an_admin(session: Session, person_id: UUID, places: Sequence[Place]) -
         ).all()
         if all(admin == person_id for admin in admins):
             raise LastAdminError
-
-
-def _end_invitations(
-    session: Session, person_id: UUID, jurisdiction_id: int | None, now: datetime
-) -> None:
-    """What somebody offered counts no more when they may no longer offer it."""
-    session.execute(
-        sa.update(Invitation)
-        .where(
-            Invitation.invited_by == person_id,
-            Invitation.accepted_at.is_(None),
-            Invitation.revoked_at.is_(None),
-            *(
-                [Invitation.jurisdiction_id == jurisdiction_id]
-                if jurisdiction_id is not None
-                else []
-            ),
-        )
-        .values(revoked_at=now)
-        .execution_options(synchronize_session=False)
-    )
 
 
 def _cities_of(session: Session, team_ids: frozenset[int]) -> Sequence[int]:

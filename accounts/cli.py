@@ -149,7 +149,7 @@ def reset_second_factor(email: str) -> None:
 @accounts_commands.command("deactivate")
 @click.option("--email", required=True)
 def deactivate(email: str) -> None:
-    """Shut a person out: sessions and keys end at once. `create` lets them in again."""
+    """Shut a person out: sessions, keys and invitations they sent end. `create` lets them in."""
     with one_sentence(), transaction() as session:
         person_id = people.deactivate(session, email, now=utc_now())
         audit.record(

@@ -21,7 +21,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from accounts import audit, challenges
+from accounts import audit, challenges, notices
 from accounts.actors import Actor
 from accounts.audit import Action, Subject
 from accounts.contact_rules import (
@@ -41,6 +41,7 @@ from accounts.errors import (
     TooManyContactsError,
 )
 from accounts.models import Person, RoleGrant, SecondFactor, SignInSession
+from accounts.notices import AccountChange
 from core.errors import InvalidError, NotFoundError
 from geo import jurisdictions
 from geo.errors import JurisdictionNeededError, NoJurisdictionError
@@ -171,6 +172,7 @@ def prove(
         belongings.claim(session, person.id, before)
         belongings.move(session, person.id, before, contact)
     belongings.claim(session, person.id, contact)
+    notices.tell(session, person.id, AccountChange(contact.kind.value), challenge_id=challenge_id)
     _record(session, actor, person, contact.kind, "proved", now)
     return Proof.DONE
 
@@ -202,6 +204,12 @@ def give_up(
     belongings.move(session, person.id, contact, None)
     setattr(person, kind.value, None)
     session.flush()
+    is_email = kind is ContactKind.EMAIL
+    notices.tell(
+        session,
+        person.id,
+        AccountChange.EMAIL_GIVEN_UP if is_email else AccountChange.PHONE_GIVEN_UP,
+    )
     _record(session, actor, person, kind, "given_up", now)
 
 

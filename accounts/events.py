@@ -10,6 +10,10 @@ INVITATION_SENT = declare(
 SIGN_IN_ASKED = declare(
     "sign_in.asked", "Somebody asked for a sign-in link or code. Subject: the challenge."
 )
+ACCOUNT_CHANGED = declare(
+    "account.changed",
+    "How somebody signs in or is reached was changed. Subject: the person. Data: change.",
+)
 CONTACT_ASKED = declare(
     "contact.asked", "Somebody wants a new contact for their account. Data: challenge_id."
 )

@@ -11,14 +11,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from accounts import passwords
+from accounts import notices, passwords
 from accounts.contact_rules import ContactPoint
 from accounts.errors import (
     NoSuchPersonError,
     NoSuchTeamError,
     NotAnEmailError,
 )
-from accounts.models import ApiKey, Person, RoleGrant, SignInSession, Team
+from accounts.models import ApiKey, Invitation, Person, RoleGrant, SignInSession, Team
+from accounts.notices import AccountChange
 from accounts.rules import (
     PERMISSIONS,
     STAFF_SESSION,
@@ -91,6 +92,8 @@ def create_person(
         person.password_hash = passwords.hashed(password)
         person.password_changed_at = now
         end_sessions(session, person.id, now)
+        if not is_new:
+            notices.tell(session, person.id, AccountChange.PASSWORD)
     session.flush()
     is_new_role = False
     if role is not Role.CITIZEN:
@@ -113,7 +116,7 @@ def with_proven_contact(
 
 
 def deactivate(session: Session, email: str, *, now: datetime) -> UUID:
-    """Shut somebody out at once: sessions and keys end, signing in is refused. Their id.
+    """Shut somebody out at once (see `shut_out`). Their id.
 
     Raises:
         NoSuchPersonError
@@ -124,7 +127,7 @@ def deactivate(session: Session, email: str, *, now: datetime) -> UUID:
 
 
 def shut_out(session: Session, person: Person, *, now: datetime) -> None:
-    """End somebody's sessions and keys, and refuse them from now on."""
+    """End somebody's sessions and keys and what they offered, and refuse them from now on."""
     person.is_active = False
     session.flush()
     end_sessions(session, person.id, now)
@@ -132,6 +135,28 @@ def shut_out(session: Session, person: Person, *, now: datetime) -> None:
         sa.update(ApiKey)
         .where(ApiKey.person_id == person.id, ApiKey.revoked_at.is_(None))
         .values(revoked_at=now)
+    )
+    end_invitations(session, person.id, None, now)
+
+
+def end_invitations(
+    session: Session, person_id: UUID, jurisdiction_id: int | None, now: datetime
+) -> None:
+    """What somebody offered, there or (None) anywhere, counts no more: they may not offer it."""
+    session.execute(
+        sa.update(Invitation)
+        .where(
+            Invitation.invited_by == person_id,
+            Invitation.accepted_at.is_(None),
+            Invitation.revoked_at.is_(None),
+            *(
+                [Invitation.jurisdiction_id == jurisdiction_id]
+                if jurisdiction_id is not None
+                else []
+            ),
+        )
+        .values(revoked_at=now)
+        .execution_options(synchronize_session=False)
     )
 
 

@@ -21,9 +21,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from accounts import one_time
+from accounts import notices, one_time
 from accounts.errors import SecondFactorOffError, SecondFactorOnError
 from accounts.models import Person, SecondFactor, SignInSession
+from accounts.notices import AccountChange
 from accounts.rules import SECOND_FACTOR_SETUP
 from core.tokens import key_for
 
@@ -144,6 +145,7 @@ def confirm(
             )
             .values(revoked_at=now)
         )
+    notices.tell(session, person_id, AccountChange.FACTOR_ON)
     return _recovery_codes(secret, row)
 
 
@@ -177,6 +179,7 @@ def renew_recovery_codes(session: Session, secret: str, person_id: UUID) -> list
     row.recovery_version += 1
     row.recovery_used = []
     session.flush()
+    notices.tell(session, person_id, AccountChange.RECOVERY_CODES)
     return _recovery_codes(secret, row)
 
 
@@ -195,6 +198,8 @@ def turn_off(session: Session, person_id: UUID) -> bool:
         .where(SignInSession.person_id == person_id, SignInSession.has_second_factor)
         .values(has_second_factor=False)
     )
+    if was_on:
+        notices.tell(session, person_id, AccountChange.FACTOR_OFF)
     return was_on
 
 

@@ -18,10 +18,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from accounts import audit, lockout, passwords, people, second_factor, sessions
+from accounts import audit, lockout, notices, passwords, people, second_factor, sessions
 from accounts.actors import Actor
 from accounts.errors import OneTimePasswordNeededError, SecondFactorOffError
 from accounts.models import Person, RoleGrant, SignInSession, SignInWay
+from accounts.notices import AccountChange
 from accounts.rules import PERMISSIONS, Role, normal_email, session_lifetime
 from accounts.secrets import SESSION_PREFIX, digest, new_token
 from core.ids import new_id
@@ -215,6 +216,7 @@ def change_password(
     person.password_changed_at = now
     session.flush()
     sessions.end_others(session, actor, now=now)
+    notices.tell(session, person.id, AccountChange.PASSWORD)
     audit.record(
         session,
         actor,

@@ -20,7 +20,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from accounts.models import Invitation, SignInChallenge
+from accounts.models import Invitation, Person, SignInChallenge
 from core.i18n import language_of
 from core.outbox import Event
 from geo import jurisdictions
@@ -66,11 +66,23 @@ HEARD = (
 
 #: Besides, what accounts tell one person and no other system.
 PRIVATE = frozenset(
-    {"sign_in.asked", "contact.asked", "invitation.sent", "report.followed", "webhook.pinged"}
+    {
+        "account.changed",
+        "sign_in.asked",
+        "contact.asked",
+        "invitation.sent",
+        "report.followed",
+        "webhook.pinged",
+    }
 )
 
 #: Told to those who have no report to hear of.
-_NOT_OF_REPORTS = (Occasion.SIGN_IN, Occasion.CONTACT_PROOF, Occasion.INVITATION)
+_NOT_OF_REPORTS = (
+    Occasion.SIGN_IN,
+    Occasion.CONTACT_PROOF,
+    Occasion.INVITATION,
+    Occasion.ACCOUNT_CHANGED,
+)
 
 
 def announce(
@@ -93,6 +105,7 @@ def announce(
         *_to_people(session, heard, now, channels),
         *_to_challenged(session, heard, now, channels),
         *_to_invited(session, heard, now, channels),
+        *_to_holders(session, heard, now, channels),
         *_to_endpoints(session, heard, now, channels),
     ]
     return queue(session, rows, now=now)
@@ -249,6 +262,59 @@ def _to_invited(
                 now=now,
                 send_at=now,
             )
+
+
+def _to_holders(
+    session: Session, events: Sequence[Event], now: datetime, channels: Collection[Channel]
+) -> Iterator[dict[str, Any]]:
+    """Those whose account was changed: where they are reached, or were until that very change."""
+    changed = [
+        event for event in events if occasion_of(event.name, event.data) is Occasion.ACCOUNT_CHANGED
+    ]
+    if not changed:
+        return
+    people = {
+        row.id: row
+        for row in session.execute(
+            sa.select(Person.id, Person.email, Person.phone, Person.locale).where(
+                Person.id.in_({event.subject_id for event in changed})
+            )
+        )
+    }
+    proofs = {
+        str(row.id): row
+        for row in session.execute(
+            sa.select(
+                SignInChallenge.id, SignInChallenge.old_email, SignInChallenge.old_phone
+            ).where(SignInChallenge.id.in_(_proofs_of(changed)))
+        )
+    }
+    for event in changed:
+        person = people.get(event.subject_id)
+        if person is None:
+            continue
+        before = proofs.get(event.data.get("challenge_id"))
+        email, phone = (
+            (person.email, person.phone) if before is None else (before.old_email, before.old_phone)
+        )
+        # Whoever took one of them over must not be the only one who hears of it.
+        ways_there = ((Channel.EMAIL, email), (Channel.SMS, phone))
+        for channel, address in ways_there:
+            if address is not None and channel in channels:
+                yield delivery_row(
+                    event,
+                    Occasion.ACCOUNT_CHANGED.value,
+                    RecipientKind.PERSON,
+                    person.id,
+                    channel,
+                    language_of(person.locale),
+                    now=now,
+                    send_at=now,
+                )
+
+
+def _proofs_of(changed: Sequence[Event]) -> set[str]:
+    return {event.data["challenge_id"] for event in changed if "challenge_id" in event.data}
 
 
 def _to_endpoints(

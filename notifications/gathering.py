@@ -50,6 +50,7 @@ class Gathered:
     notes_of_history: Mapping[int, Record] = field(default_factory=dict)
     challenges: Mapping[UUID, Record] = field(default_factory=dict)
     invitations: Mapping[UUID, Record] = field(default_factory=dict)
+    people: Mapping[UUID, Record] = field(default_factory=dict)
     endpoints: Mapping[UUID, Record] = field(default_factory=dict)
     work: Mapping[UUID, digests.Work] = field(default_factory=dict)
     places: Mapping[int, JurisdictionRef] = field(default_factory=dict)
@@ -108,6 +109,7 @@ def gather(session: Session, claimed: Sequence[Claimed], links: Links) -> Gather
         notes_of_history={row.history_id: row for row in reversed(notes) if row.history_id},
         challenges=_by_id(session, _CHALLENGE, SignInChallenge.id, challenge_ids),
         invitations=_by_id(session, _INVITATION, Invitation.id, ids(RecipientKind.INVITATION)),
+        people=_by_id(session, _PERSON, Person.id, ids(RecipientKind.PERSON)),
         endpoints=_by_id(session, _ENDPOINT, WebhookEndpoint.id, ids(RecipientKind.WEBHOOK)),
         work=work,
         places={each: jurisdictions.by_id(session, each) for each in place_ids},
@@ -187,6 +189,9 @@ _INVITATION = sa.select(
     Invitation.revoked_at,
     Team.names.label("team_names"),
 ).outerjoin(Team, Team.id == Invitation.team_id)
+
+
+_PERSON = sa.select(Person.id, Person.email, Person.phone)
 
 
 _ENDPOINT = sa.select(

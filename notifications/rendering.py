@@ -39,7 +39,7 @@ def message(known: Gathered, one: Claimed, *, now: datetime, with_html: bool) ->
         if one.recipient_kind is RecipientKind.CHALLENGE:
             return _proof(known, one, now, with_html=with_html)
         if one.recipient_kind is RecipientKind.PERSON:
-            return _contact_change(known, one, with_html=with_html)
+            return _account(known, one, with_html=with_html)
         if one.recipient_kind is RecipientKind.INVITATION:
             return _invitation(known, one, now, with_html=with_html)
         if one.recipient_kind is RecipientKind.TEAM:
@@ -232,19 +232,28 @@ def _proof(known: Gathered, one: Claimed, now: datetime, *, with_html: bool) -> 
     return _to_person(known, one, _given(to), occasion, facts, with_html=with_html)
 
 
-def _contact_change(known: Gathered, one: Claimed, *, with_html: bool) -> Message:
-    """Word to where somebody was reached before, whatever became of the change since."""
+def _account(known: Gathered, one: Claimed, *, with_html: bool) -> Message:
+    """Word of a change to somebody's account: where a new contact is or was proved, to where they
+    were reached before, whatever became of it since."""
+    person = known.people.get(UUID(one.recipient_id))
     challenge_id = uuid_in(one.data.get("challenge_id"))
     challenge = known.challenges.get(challenge_id) if challenge_id is not None else None
-    if challenge is None:
-        raise _GoneError("no challenge")
+    if person is None or (challenge_id is not None and challenge is None):
+        raise _GoneError("erased")
+    email, phone = (
+        (person.email, person.phone)
+        if challenge is None
+        else (challenge.old_email, challenge.old_phone)
+    )
+    occasion = Occasion(one.event)
     place = known.places.get(one.jurisdiction_id)
     facts = Facts(
         city=_city(place, one.locale) if place is not None else "Riverain",
         contact=_contact(place) if place is not None else "",
+        change=str(one.data.get("change", "")),
     )
-    to = challenge.old_email if one.channel is Channel.EMAIL else challenge.old_phone
-    return _to_person(known, one, _given(to), Occasion.CONTACT_CHANGE, facts, with_html=with_html)
+    to = email if one.channel is Channel.EMAIL else phone
+    return _to_person(known, one, _given(to), occasion, facts, with_html=with_html)
 
 
 def _to_person(

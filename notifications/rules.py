@@ -77,6 +77,7 @@ _OF_EVENT: Mapping[str, Occasion] = MappingProxyType(
         "sign_in.asked": Occasion.SIGN_IN,
         "contact.asked": Occasion.CONTACT_PROOF,
         "invitation.sent": Occasion.INVITATION,
+        "account.changed": Occasion.ACCOUNT_CHANGED,
     }
 )
 

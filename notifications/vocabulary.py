@@ -56,6 +56,7 @@ class Occasion(enum.StrEnum):
     SIGN_IN = "sign_in"
     CONTACT_PROOF = "contact_proof"
     CONTACT_CHANGE = "contact_change"
+    ACCOUNT_CHANGED = "account_changed"
     INVITATION = "invitation"
     DIGEST = "digest"
 

@@ -66,6 +66,8 @@ class Facts:
     leave_url: str = ""
     #: Of an invitation: a code of `accounts.rules.Role`.
     role: str = ""
+    #: Of a changed account: a code of `accounts.notices.AccountChange`.
+    change: str = ""
     #: Of a sign-in.
     code: str = ""
     expires_at: str = ""

@@ -71,6 +71,7 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "sign_in.asked": (ANNOUNCE,),
         "invitation.sent": (ANNOUNCE,),
         "contact.asked": (ANNOUNCE,),
+        "account.changed": (ANNOUNCE,),
         "delivery.queued": (DELIVER,),
         "webhook.pinged": (ANNOUNCE,),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -15,14 +16,16 @@ from accounts import second_factor
 from accounts.models import (
     ApiKey,
     AuditEntry,
+    Invitation,
     Person,
     RoleGrant,
     SecondFactor,
     SignInSession,
 )
+from accounts.rules import Role
 from core.clock import utc_now
 from core.db import db
-from tests.factories import new_citizen, new_jurisdiction, new_person, new_team
+from tests.factories import new_citizen, new_jurisdiction, new_person, new_staff, new_team
 
 #: Runs `flask accounts …` with those arguments.
 Run = Callable[..., Result]
@@ -203,6 +206,24 @@ def test_a_deactivated_person_is_out_until_created_again(
     for secret in (token, key):
         headers = {"Authorization": f"Bearer {secret}"}
         assert client.get("/api/v1/me", headers=headers).status_code == 401
+
+
+def test_what_a_deactivated_person_offered_counts_no_more(run: Run, session: Session) -> None:
+    city = new_jurisdiction(session)
+    admin = new_staff(session, city, Role.ADMIN)
+    now = utc_now()
+    offer = Invitation(
+        email="b@ville.example",
+        role="agent",
+        jurisdiction_id=city.id,
+        invited_by=admin.person.id,
+        created_at=now,
+        expires_at=now + timedelta(days=7),
+    )
+    session.add(offer)
+    session.flush()
+    assert run("deactivate", "--email", admin.person.email or "").exit_code == 0
+    assert session.get_one(Invitation, offer.id).revoked_at is not None
 
 
 def test_the_list_shows_who_may_do_what_where(run: Run, session: Session) -> None:

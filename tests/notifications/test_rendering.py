@@ -423,3 +423,63 @@ def test_a_new_contact_gets_the_code_and_each_old_one_gets_word_of_it(
         assert "nouvelle@courriel.example" not in each
     # Announced again, nobody hears of it twice.
     assert announce(session, [event], now=WEDNESDAY) == []
+
+
+def test_whoever_has_an_account_hears_that_it_was_changed_in_their_language(
+    session: Session, folder: Any, outbox: Path
+) -> None:
+    city = new_jurisdiction(session, contact={"email": "bonjour@ville.example"})
+    camille = new_person(
+        session, email="camille@courriel.example", phone="+33612345678", locale="fr"
+    )
+    sam = new_person(session, email="sam@mail.example", locale="en")
+    events = [
+        new_event("account.changed", camille.id, city.id, at=WEDNESDAY, change="password"),
+        # With several cities, of none.
+        new_event("account.changed", sam.id, None, at=WEDNESDAY, change="factor_off"),
+    ]
+    announce(session, events, now=WEDNESDAY)
+    send_due(session, folder, now=WEDNESDAY)
+    told = letters(outbox)
+    assert len(told) == 3
+    (letter,) = [each for each in told if "camille@courriel.example" in each]
+    assert "Le mot de passe de votre compte a été changé." in letter
+    assert "prévenez-nous sans attendre : bonjour@ville.example" in letter
+    (text,) = [each for each in told if "+33612345678" in each]
+    assert "Channel: sms" in text
+    (other,) = [each for each in told if "sam@mail.example" in each]
+    assert "The second factor of your account was turned off" in other
+    assert announce(session, events, now=WEDNESDAY) == []
+
+
+def test_a_new_contact_that_was_proved_is_told_to_where_somebody_was_reached_before(
+    session: Session, folder: Any, outbox: Path
+) -> None:
+    city = new_jurisdiction(session)
+    person = new_person(session, email="nouvelle@courriel.example", locale="fr")
+    challenge = SignInChallenge(
+        purpose="contact",
+        email="nouvelle@courriel.example",
+        person_id=person.id,
+        old_email="ancienne@courriel.example",
+        jurisdiction_id=city.id,
+        created_at=WEDNESDAY,
+        expires_at=WEDNESDAY + timedelta(minutes=15),
+        used_at=WEDNESDAY,
+    )
+    session.add(challenge)
+    session.flush()
+    event = new_event(
+        "account.changed",
+        person.id,
+        city.id,
+        at=WEDNESDAY,
+        change="email",
+        challenge_id=str(challenge.id),
+    )
+    announce(session, [event], now=WEDNESDAY)
+    send_due(session, folder, now=WEDNESDAY)
+    (told,) = letters(outbox)
+    assert "ancienne@courriel.example" in told
+    assert "Une nouvelle adresse électronique a été confirmée" in told
+    assert "nouvelle@courriel.example" not in told

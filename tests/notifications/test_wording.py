@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from accounts.notices import AccountChange
 from core.i18n import LANGUAGES
 from notifications import texting
 from notifications.rules import TOLD
@@ -65,16 +66,21 @@ INVITATION = Facts(
     link="https://r.example/i",
 )
 
+CHANGED = Facts(city="Ville", contact="signalements@ville.example", change="password")
+
 BY_PLACE = {
     Occasion.SIGN_IN: SIGN_IN,
     Occasion.CONTACT_PROOF: dataclasses.replace(SIGN_IN, link=""),
     Occasion.CONTACT_CHANGE: Facts(city="Ville", contact="signalements@ville.example"),
+    Occasion.ACCOUNT_CHANGED: CHANGED,
     Occasion.INVITATION: INVITATION,
     Occasion.DIGEST: DIGEST,
 }
 
 
 def facts_for(occasion: Occasion) -> list[Facts]:
+    if occasion is Occasion.ACCOUNT_CHANGED:
+        return [dataclasses.replace(CHANGED, change=change.value) for change in AccountChange]
     if occasion in BY_PLACE:
         return [BY_PLACE[occasion]]
     return [
@@ -137,14 +143,21 @@ def test_every_text_fits_two_parts_and_every_push_says_something(
 
 @pytest.mark.parametrize("locale", LANGUAGES)
 @pytest.mark.parametrize(
-    "occasion", [Occasion.SIGN_IN, Occasion.CONTACT_PROOF, Occasion.CONTACT_CHANGE]
+    "occasion",
+    [
+        Occasion.SIGN_IN,
+        Occasion.CONTACT_PROOF,
+        Occasion.CONTACT_CHANGE,
+        Occasion.ACCOUNT_CHANGED,
+    ],
 )
 def test_every_text_about_an_account_fits_one_part(occasion: Occasion, locale: str) -> None:
     city = "Ville de Montpellier"
-    text = short_text(occasion, locale, dataclasses.replace(BY_PLACE[occasion], city=city))
-    sound(text)
-    assert text.startswith(city)
-    assert texting.parts_of(texting.folded(text)) == 1
+    for facts in facts_for(occasion):
+        text = short_text(occasion, locale, dataclasses.replace(facts, city=city))
+        sound(text)
+        assert text.startswith(city)
+        assert texting.parts_of(texting.folded(text)) == 1
 
 
 def test_both_languages_have_the_same_files_and_blocks() -> None:
