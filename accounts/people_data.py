@@ -128,7 +128,7 @@ def names(session: Session, who: Who) -> frozenset[str]:
     found = set(session.scalars(sa.select(Person.name).where(Person.id == who.person_id)))
     if who.email is not None:
         found |= set(
-            session.scalars(sa.select(Invitation.name).where(Invitation.email == who.email))
+            session.scalars(sa.select(Invitation.name).where(_any((Invitation.email, who.email))))
         )
     return frozenset(name for name in found if name)
 
@@ -151,7 +151,7 @@ def held(session: Session, who: Who) -> Held:
                 Person.is_active,
                 Person.verified_at,
                 Person.created_at,
-            ).where(Person.id == mine),
+            ).where(_any((Person.id, mine))),
         ),
         "roles": _rows(
             session,
@@ -162,7 +162,7 @@ def held(session: Session, who: Who) -> Held:
                 RoleGrant.origin,
             )
             .outerjoin(Team, Team.id == RoleGrant.team_id)
-            .where(RoleGrant.person_id == mine)
+            .where(_any((RoleGrant.person_id, mine)))
             .order_by(RoleGrant.id),
         ),
         "sign_ins": _rows(
@@ -175,7 +175,7 @@ def held(session: Session, who: Who) -> Held:
                 SignInSession.way,
                 SignInSession.agent,
             )
-            .where(SignInSession.person_id == mine)
+            .where(_any((SignInSession.person_id, mine)))
             .order_by(SignInSession.created_at),
         ),
         "keys": _rows(
@@ -188,20 +188,20 @@ def held(session: Session, who: Who) -> Held:
                 ApiKey.expires_at,
                 ApiKey.revoked_at,
             )
-            .where(ApiKey.person_id == mine)
+            .where(_any((ApiKey.person_id, mine)))
             .order_by(ApiKey.created_at),
         ),
         "second_factor": _rows(
             session,
             sa.select(SecondFactor.started_at, SecondFactor.confirmed_at).where(
-                SecondFactor.person_id == mine
+                _any((SecondFactor.person_id, mine))
             ),
         ),
         "identities": _rows(
             session,
             sa.select(
                 Identity.issuer, Identity.subject, Identity.created_at, Identity.last_used_at
-            ).where(Identity.person_id == mine),
+            ).where(_any((Identity.person_id, mine))),
         ),
         "proofs": _rows(
             session,
@@ -225,13 +225,13 @@ def held(session: Session, who: Who) -> Held:
                 Invitation.expires_at,
                 Invitation.accepted_at,
             )
-            .where(Invitation.email == who.email)
+            .where(_any((Invitation.email, who.email)))
             .order_by(Invitation.created_at),
         ),
         "blocks": _rows(
             session,
             sa.select(Block.reason, Block.created_at, Block.expires_at, Block.lifted_at).where(
-                Block.person_id == mine
+                _any((Block.person_id, mine))
             ),
         ),
     }
@@ -245,7 +245,7 @@ def erase(session: Session, who: Who, now: datetime) -> Erased:  # noqa: ARG001 
     """
     counts = {
         "proofs of contacts": _delete(session, SignInChallenge, _challenges(who)),
-        "invitations": _delete(session, Invitation, Invitation.email == who.email),
+        "invitations": _delete(session, Invitation, _any((Invitation.email, who.email))),
     }
     for name, model in (
         ("sessions", SignInSession),
@@ -253,11 +253,11 @@ def erase(session: Session, who: Who, now: datetime) -> Erased:  # noqa: ARG001 
         ("identities", Identity),
         ("roles", RoleGrant),
     ):
-        counts[name] = _delete(session, model, model.person_id == who.person_id)
+        counts[name] = _delete(session, model, _any((model.person_id, who.person_id)))
     counts["second factors"] = _delete(
-        session, SecondFactor, SecondFactor.person_id == who.person_id
+        session, SecondFactor, _any((SecondFactor.person_id, who.person_id))
     )
-    counts["accounts"] = _delete(session, Person, Person.id == who.person_id)
+    counts["accounts"] = _delete(session, Person, _any((Person.id, who.person_id)))
     counts["answers kept for retries"] = _delete(session, KeptAnswer, _says(KeptAnswer.body, who))
     letters = session.execute(
         sa.update(DeadLetter)
@@ -270,7 +270,7 @@ def erase(session: Session, who: Who, now: datetime) -> Erased:  # noqa: ARG001 
     kept = [
         f"team {code}: its address in the city folder is theirs; change the folder and load it"
         for code in session.scalars(
-            sa.select(Team.code).where(Team.email == who.email).order_by(Team.code)
+            sa.select(Team.code).where(_any((Team.email, who.email))).order_by(Team.code)
         )
     ]
     return Erased(counts, kept)
@@ -288,7 +288,11 @@ def _challenges(who: Who) -> sa.ColumnElement[bool]:
 
 
 def _any(*pairs: tuple[Any, Any]) -> sa.ColumnElement[bool]:
-    """Whether one of the columns has its value, where there is one."""
+    """Whether one of the columns has its value, where there is one.
+
+    What is not known of somebody is nobody's: compared with None, a column would find every row
+    that has no value.
+    """
     known = [column == value for column, value in pairs if value is not None]
     return sa.or_(*known) if known else sa.false()
 

@@ -133,7 +133,7 @@ def held(session: Session, who: Who) -> Held:
             sa.select(HistoryEntry.at, _R.number, HistoryEntry.kind, HistoryEntry.to_status)
             .join(_R, _R.id == HistoryEntry.report_id)
             .where(
-                HistoryEntry.actor_id == who.person_id,
+                _is_actor(HistoryEntry.actor_id, who),
                 HistoryEntry.actor_kind.not_in(CITIZENS),
             )
             .order_by(HistoryEntry.id),
@@ -142,7 +142,7 @@ def held(session: Session, who: Who) -> Held:
             session,
             sa.select(Note.created_at, _R.number, Note.kind, Note.body)
             .join(_R, _R.id == Note.report_id)
-            .where(Note.author_id == who.person_id, Note.author_kind.not_in(CITIZENS))
+            .where(_is_actor(Note.author_id, who), Note.author_kind.not_in(CITIZENS))
             .order_by(Note.created_at, Note.id),
         ),
     }
@@ -213,6 +213,14 @@ def _is(who: Who) -> sa.ColumnElement[bool]:
     if who.person_id is None:
         return nobodys
     return sa.or_(Follower.person_id == who.person_id, nobodys)
+
+
+def _is_actor(column: Any, who: Who) -> sa.ColumnElement[bool]:
+    """What their account did; who has none did nothing, and rows without an actor are no one's."""
+    if who.person_id is None:
+        return sa.false()
+    is_theirs: sa.ColumnElement[bool] = column == who.person_id
+    return is_theirs
 
 
 def _take_contacts(session: Session, who: Who) -> int:

@@ -41,12 +41,12 @@ from core.models import DeadLetter, KeptAnswer, OutboxEvent
 from core.tokens import Purpose, token_for
 from geo.models import Jurisdiction
 from notifications.models import Delivery, PushSubscription
-from reports.history import Author, add_note
+from reports.history import SYSTEM, Author, Entry, add_note, append
 from reports.masking import MARK
 from reports.media.staging import cleaned_key, staged_key
 from reports.models import Follower, HistoryEntry, Photo, ServiceRequest
 from reports.storage import Folder
-from reports.vocabulary import ActorKind, NoteKind, PhotoState, Source, Status
+from reports.vocabulary import ActorKind, HistoryKind, NoteKind, PhotoState, Source, Status
 from tests.factories import (
     SignedIn,
     grant,
@@ -474,6 +474,34 @@ def test_whoever_left_only_a_number_is_found_by_it(
     again = runner.invoke(args=["accounts", "export", "--phone", PHONE, "--out", str(out)])
     assert again.exit_code == 2
     assert "is there already" in again.output
+
+
+def test_what_nobody_did_is_not_held_on_those_without_an_account(
+    app: Flask, session: Session, tmp_path: Path
+) -> None:
+    report = new_report(session)
+    new_follower(session, report, is_reporter=True, email=None, phone=PHONE)
+    append(session, [Entry(report.id, HistoryKind.LOCATED, SYSTEM)], now=NOW)
+    add_note(session, report.id, NoteKind.INTERNAL, "?", by=SYSTEM, history_id=None, now=NOW)
+    new_team(session, email=None)
+    session.add(
+        Block(id=new_id(), kind="network", network="192.0.2.0/24", reason="flood", created_at=NOW)
+    )
+    session.commit()
+    out = tmp_path / "a.zip"
+    runner = app.test_cli_runner()
+
+    said = runner.invoke(args=["accounts", "export", "--phone", PHONE, "--out", str(out)])
+
+    assert said.exit_code == 0, said.output
+    documents, _ = opened(out.read_bytes())
+    assert {name for name, rows in documents.items() if rows} == {"reports", "contacts_in_reports"}
+    erased = runner.invoke(args=["accounts", "erase", "--phone", PHONE, "--yes"])
+    assert erased.exit_code == 0, erased.output
+    assert "team" not in erased.output
+    assert stored(session, Block, reason="flood")
+    nobody = runner.invoke(args=["accounts", "export", "nobody@courriel.example"])
+    assert (nobody.exit_code, "Nothing is held" in nobody.output) == (1, True)
 
 
 @pytest.mark.parametrize(
