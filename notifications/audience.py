@@ -50,6 +50,8 @@ class Origin:
     actor_kind: str | None = None
     actor_id: UUID | None = None
     has_public_words: bool = False
+    #: Whose reporter acted, where a report did it to the one that it repeats.
+    report_id: UUID | None = None
 
 
 def concerns(event: Event, occasion: Occasion, one: Recipient, origin: Origin) -> bool:
@@ -69,7 +71,7 @@ def concerns(event: Event, occasion: Occasion, one: Recipient, origin: Origin) -
     return not (
         origin.actor_kind == ActorKind.REPORTER
         and one.is_reporter
-        and one.report_id == event.subject_id
+        and one.report_id == (origin.report_id or event.subject_id)
     )
 
 
@@ -113,9 +115,12 @@ def origins_of(session: Session, events: Sequence[Event]) -> dict[int, Origin]:
     entries = {
         row.id: row
         for row in session.execute(
-            sa.select(HistoryEntry.id, HistoryEntry.actor_kind, HistoryEntry.actor_id).where(
-                HistoryEntry.id.in_(history_ids)
-            )
+            sa.select(
+                HistoryEntry.id,
+                HistoryEntry.actor_kind,
+                HistoryEntry.actor_id,
+                HistoryEntry.data["duplicate_id"].as_string().label("duplicate_id"),
+            ).where(HistoryEntry.id.in_(history_ids))
         )
     }
     notes = session.execute(
@@ -142,7 +147,7 @@ def origins_of(session: Session, events: Sequence[Event]) -> dict[int, Origin]:
             words = note is not None and note.kind == NoteKind.PUBLIC
         else:
             words = history_id is not None and history_id in public
-        found[event.id] = Origin(kind, actor, words)
+        found[event.id] = Origin(kind, actor, words, _uuid(entry and entry.duplicate_id))
     return found
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -381,17 +381,7 @@ def _measured(found: Sequence[Found], filters: Filters, *, is_public: bool) -> l
             continue
         away_m = distance_m(filters.near, point)
         if away_m <= filters.radius_m:
-            kept.append(
-                Found(
-                    item.row,
-                    item.place,
-                    item.service,
-                    item.duplicates,
-                    item.followers,
-                    item.photos,
-                    round(away_m, 1),
-                )
-            )
+            kept.append(replace(item, distance_m=round(away_m, 1)))
     return kept
 
 

@@ -47,11 +47,16 @@ IS_OPEN: sa.ColumnElement[bool] = sa.literal_column(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A report as it was read, with what belongs to it. `row` has the columns of `_COLUMNS`."""
+    """A report as it was read, with what belongs to it. `row` has the columns of `_COLUMNS`.
+
+    Attributes:
+        led_by: the service of the report where the work is done: its parent, or itself.
+    """
 
     row: Any
     place: JurisdictionRef
     service: ServiceEntry
+    led_by: ServiceEntry
     duplicates: int
     followers: int
     photos: Sequence[Photo]
@@ -84,6 +89,8 @@ _COLUMNS = (
     _parent.number.label("parent_number"),
     _parent.status.label("parent_status"),
     _parent.visibility.label("parent_visibility"),
+    _parent.resolved_at.label("parent_resolved_at"),
+    _parent.service_id.label("parent_service_id"),
     sa.select(Follower.name)
     .where(Follower.report_id == _R.id, Follower.is_reporter)
     .limit(1)
@@ -430,6 +437,7 @@ def complete(session: Session, rows: Sequence[Any], *, is_public: bool) -> list[
             row=row,
             place=(catalogue := catalogue_of(session, row.jurisdiction_id)).place,
             service=catalogue.by_id[row.service_id],
+            led_by=catalogue.by_id[row.parent_service_id or row.service_id],
             duplicates=counts.get(row.id, (0, 0))[0],
             followers=counts.get(row.id, (0, 0))[1],
             photos=photos.get(row.id, ()),

@@ -68,7 +68,7 @@ def own(
 ) -> dict[str, Any]:
     """What the reporter sees with the tracking link: the whole report, as they wrote it."""
     row = found.row
-    reopen_days = found.service.reopen_days
+    fixed_at = _fixed_at(row)
     ready = {photo.id: photo_document(look.base_url, photo, token) for photo in found.photos}
     return {
         **_common(found, look),
@@ -91,7 +91,7 @@ def own(
         "question": _open_question(notes) if is_asked else None,
         "is_told": contact is not None and contact.is_told,
         "may": _may(found, is_asked=is_asked, now=now),
-        "reopening_ends_at": row.resolved_at and reopening_ends_at(row.resolved_at, reopen_days),
+        "reopening_ends_at": fixed_at and reopening_ends_at(fixed_at, found.led_by.reopen_days),
     }
 
 
@@ -246,9 +246,20 @@ def _may(found: Found, *, is_asked: bool, now: datetime) -> dict[str, bool]:
         "add": takes_words(status),
         "answer": is_asked and takes_words(status),
         "withdraw": status.is_open or status is Status.DUPLICATE,
-        "say_not_fixed": status in (Status.RESOLVED, Status.CLOSED)
-        and may_reopen(found.row.resolved_at, found.service.reopen_days, now),
+        "say_not_fixed": _work_status(found.row) in (Status.RESOLVED, Status.CLOSED)
+        and may_reopen(_fixed_at(found.row), found.led_by.reopen_days, now),
     }
+
+
+def _work_status(row: Any) -> Status:
+    """Where the work stands: on the report that this one was joined to, if it was."""
+    return Status(row.status if row.parent_id is None else row.parent_status)
+
+
+def _fixed_at(row: Any) -> datetime | None:
+    """When the problem was resolved, there too."""
+    at: datetime | None = row.resolved_at if row.parent_id is None else row.parent_resolved_at
+    return at
 
 
 def _exact(found: Found) -> dict[str, Any]:

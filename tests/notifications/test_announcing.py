@@ -51,12 +51,13 @@ def changed(
     by: Author | None = None,
     words: str | None = None,
     at: Any = WEDNESDAY,
+    **data: str,
 ) -> Any:
     """The event of a status change, with its history entry and public words."""
     author = by or Author(ActorKind.STAFF, new_id())
     (entry,) = append(
         session,
-        [Entry(report.id, HistoryKind.STATUS, author, Status(report.status), to)],
+        [Entry(report.id, HistoryKind.STATUS, author, Status(report.status), to, data=data)],
         now=at,
     )
     if words is not None:
@@ -74,9 +75,9 @@ def changed(
         session.flush()
     report.status = to.value
     session.flush()
-    data = {"from": "assigned", "to": to.value}
+    move = {"from": "assigned", "to": to.value}
     return new_event(
-        "report.status_changed", report.id, report.jurisdiction_id, at=at, history_id=entry, **data
+        "report.status_changed", report.id, report.jurisdiction_id, at=at, history_id=entry, **move
     )
 
 
@@ -202,6 +203,25 @@ def test_nobody_is_told_of_their_own_act(session: Session) -> None:
         (str(follower.id), "reopened", "email"): 2,
         (str(reporter.id), "reopened", "email"): 1,
     }
+
+
+def test_of_a_joined_report_its_own_reporter_reopens_and_the_others_are_told(
+    session: Session,
+) -> None:
+    service = new_service(session)
+    parent = new_report(session, service, status=Status.RESOLVED)
+    duplicate = new_report(session, service, parent=parent)
+    first = new_follower(session, parent, is_reporter=True)
+    new_follower(session, duplicate, is_reporter=True)
+    event = changed(
+        session,
+        parent,
+        Status.REOPENED,
+        by=Author(ActorKind.REPORTER),
+        duplicate_id=str(duplicate.id),
+    )
+    announce(session, [event], now=WEDNESDAY)
+    assert told(session) == {(str(first.id), "reopened", "email"): 1}
 
 
 def test_a_pause_is_news_only_with_words_for_the_public(session: Session) -> None:

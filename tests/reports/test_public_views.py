@@ -374,6 +374,19 @@ def test_the_reporter_says_that_it_is_not_fixed_in_time(
     assert (late.status_code, late.json["code"]) == (409, "reopening_closed")
 
 
+def test_the_reporter_of_a_duplicate_learns_what_its_parent_allows(
+    client: FlaskClient, session: Session, service: Service
+) -> None:
+    parent = new_report(session, service, status=Status.RESOLVED, resolved_at=utc_now())
+    child = new_report(session, service, parent=parent)
+    seen = client.get(f"/api/v1/reports/{child.id}", headers=track(child)).json
+    assert seen["may"]["say_not_fixed"] is True
+    assert seen["reopening_ends_at"] is not None
+    reopened = act(client, child, "not-fixed")
+    assert (reopened.status_code, reopened.json["parent"]["status"]) == (200, "reopened")
+    assert reopened.json["may"]["say_not_fixed"] is False
+
+
 def test_photos_can_come_later_with_or_without_words(
     client: FlaskClient, session: Session, service: Service
 ) -> None:
