@@ -20,3 +20,8 @@ def language_of(locale: str | None, offered: Sequence[str] = LANGUAGES) -> str:
     """The language offered that serves `locale` best; the first one offered when none does."""
     language = (locale or "").replace("_", "-").split("-")[0].lower()
     return language if language in offered else offered[0]
+
+
+def spoken(*locales: str | None) -> str | None:
+    """The first of these locales that messages can be written in; None when none can."""
+    return next((each for each in locales if each and language_of(each, ("", *LANGUAGES))), None)

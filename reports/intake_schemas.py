@@ -39,7 +39,10 @@ class ContactIn(Schema):
     locale = fields.String(
         allow_none=True,
         validate=ma.validate.Regexp(_LOCALE, error="This is not a language tag such as fr."),
-        metadata={"description": "Language of the messages: fr or en."},
+        metadata={
+            "description": "Language of the messages: fr or en. Unless it is said, that of"
+            " `Accept-Language`, else the city's."
+        },
     )
     name = Name()
 

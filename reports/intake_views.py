@@ -18,7 +18,7 @@ from core.api import PayloadError, load
 from core.clock import utc_now
 from core.db import reading, single_write, transaction
 from core.errors import InvalidError, NotFoundError
-from core.i18n import LANGUAGES, pick
+from core.i18n import LANGUAGES, language_of, pick, spoken
 from core.limits import DEVICE_HEADER, Allowance, hold_place, limited, network_digest
 from core.links import track_url
 from geo import jurisdictions
@@ -167,6 +167,7 @@ def submit_report() -> ResponseReturnValue:
         actor=current_actor(),
         address=request.remote_addr or "",
         idempotency_key=_idempotency_key(),
+        language=_language_asked_for(),
     )
     storage = current_app.extensions["storage"]
     staged = media.stage(storage, photos) if photos else []
@@ -286,6 +287,12 @@ def _parsed(name: str, text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise PayloadError({name: ["It must be JSON."]}) from error
+
+
+def _language_asked_for() -> str | None:
+    """The language of the messages, for who does not say it in the report."""
+    asked = spoken(*(locale for locale, quality in request.accept_languages if quality > 0))
+    return asked and language_of(asked)
 
 
 def _idempotency_key() -> str | None:

@@ -21,6 +21,7 @@ from core.api import load
 from core.clock import utc_now
 from core.db import db, reading
 from core.errors import ForbiddenError, InvalidError, NotFoundError, NotSignedInError
+from core.i18n import spoken
 from core.idempotency import once
 from core.limits import Allowance, limited
 from geo import jurisdictions
@@ -319,7 +320,7 @@ def follow_report(payload: dict[str, Any], report_id: UUID) -> Response:
     place = jurisdictions.by_id(session, report.jurisdiction_id)
     email = payload.get("email")
     wish = Wish(
-        locale=payload.get("locale") or actor.locale or look({}).locale or place.default_locale,
+        locale=spoken(payload.get("locale"), actor.locale, look({}).locale) or place.default_locale,
         email=actor.email if actor.is_signed_in else email,
         name=payload.get("name") or actor.name,
         person_id=actor.person_id,

@@ -34,6 +34,7 @@ from accounts.naming import poses_as
 from accounts.rules import PERMISSIONS, Display, Permission
 from core.db import Executor
 from core.errors import ConflictError, ForbiddenError, InvalidError
+from core.i18n import spoken
 from core.ids import new_id
 from core.outbox import current_request_id
 from core.tokens import Purpose, token_for
@@ -134,12 +135,17 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends: the actor, something only this sender repeats, and the idempotency key if any."""
+    """Who sends: the actor, something only this sender repeats, and the idempotency key if any.
+
+    Attributes:
+        language: what their browser or app asks for, where the report itself does not say.
+    """
 
     actor: Actor
     address: str
     idempotency_key: str | None = None
     default_source: Source = Source.APP
+    language: str | None = None
 
     @property
     def is_replaying(self) -> bool:
@@ -245,7 +251,7 @@ def submit(
             "name": contact and contact.name,
             "email": contact and contact.email,
             "phone": contact and contact.phone,
-            "contact_locale": (contact and contact.locale) or draft.locale or place.default_locale,
+            "contact_locale": _language(draft, caller, contact, place),
             "request_id": current_request_id(),
         },
     ).scalar_one_or_none()
@@ -428,6 +434,16 @@ def _contact(draft: Draft, caller: Caller, place: JurisdictionRef) -> _Reporter 
     if actor.is_signed_in and not for_others and actor.api_key_id is None:
         return _Reporter(actor.person_id, actor.name, actor.email, None, actor.locale)
     return None
+
+
+def _language(
+    draft: Draft, caller: Caller, contact: _Reporter | None, place: JurisdictionRef
+) -> str:
+    """What the reporter is written to in: theirs as far as it is known and spoken here."""
+    # The browser of staff who take a call says nothing of the caller.
+    asked = None if is_by_staff(draft) else caller.language
+    own = contact.locale if contact is not None else None
+    return spoken(own, draft.locale, asked) or place.default_locale
 
 
 def _display(

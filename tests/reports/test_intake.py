@@ -99,6 +99,31 @@ def test_a_report_is_stored_with_its_first_status_and_its_event(
     assert event.data == {}
 
 
+@pytest.mark.parametrize(
+    ("said", "asked", "written"),
+    [
+        ({"contact": {"email": "a@example.org", "locale": "en-GB"}}, "fr", "en-GB"),
+        ({"contact": {"email": "a@example.org"}, "locale": "en"}, "fr", "en"),
+        ({"contact": {"email": "a@example.org"}}, "en-US,en;q=0.9", "en"),
+        ({"contact": {"email": "a@example.org", "locale": "de"}}, "en", "en"),
+        ({"contact": {"email": "a@example.org", "locale": "de"}}, "de, *;q=0.5", "fr"),
+        ({"contact": {"email": "a@example.org"}}, "en;q=0", "fr"),
+        ({"contact": {"email": "a@example.org"}}, "", "fr"),
+    ],
+)
+def test_reporters_are_written_to_in_their_language_else_in_the_citys(
+    client: FlaskClient,
+    session: Session,
+    pothole: Service,
+    said: dict[str, object],
+    asked: str,
+    written: str,
+) -> None:
+    answer = client.post(URL, json=payload(**said), headers={"Accept-Language": asked})
+    assert answer.status_code == 201
+    assert session.scalars(sa.select(Follower.locale)).one() == written
+
+
 def test_an_anonymous_report_has_no_reporter(
     client: FlaskClient, session: Session, pothole: Service
 ) -> None:
