@@ -30,7 +30,7 @@ from accounts.rules import Permission
 from accounts.schemas import SessionOut
 from core import pagination
 from core.clock import utc_now
-from core.db import reading, transaction
+from core.db import transaction
 from core.limits import Allowance, limited
 
 blueprint = Blueprint("people", __name__, description="People of a city, their roles, invitations.")
@@ -151,9 +151,16 @@ def reset_second_factor(person_id: UUID) -> None:
 def list_invitations(query: dict[str, Any]) -> dict[str, Any]:
     """The open invitations where you manage people."""
     after, limit = after_of(query), query["limit"]
-    with reading() as session:
-        found = invitations.open_ones(
-            session, current_actor(), after=after, limit=limit + 1, now=utc_now()
+    actor, now = current_actor(), utc_now()
+    with transaction() as session:
+        found = invitations.open_ones(session, actor, after=after, limit=limit + 1, now=now)
+        audit.record(
+            session,
+            actor,
+            audit.Action.CONTACT_READ,
+            audit.Subject("invitations", "list"),
+            now=now,
+            data={"invitations": [str(offer.id) for offer in found[:limit]]},
         )
     return _page(found, limit)
 

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from accounts import invitations, passwords, people
-from accounts.models import Invitation, Person, RoleGrant, SecondFactor, SignInSession
+from accounts.models import AuditEntry, Invitation, Person, RoleGrant, SecondFactor, SignInSession
 from accounts.rules import INVITATION_LIFETIME, Role
 from core.clock import utc_now
 from core.models import OutboxEvent
 from geo.models import Jurisdiction
 from tests.conftest import SECRET_KEY
-from tests.factories import SignedIn, new_jurisdiction, new_person, new_staff, new_team
+from tests.factories import SignedIn, new_jurisdiction, new_person, new_staff, new_team, stored
 
 URL = "/api/v1/invitations"
 EMAIL = "nouvelle@ville.example"
@@ -171,6 +171,16 @@ def test_another_citys_invitations_look_missing(
     answer = invite(client, stranger, jurisdiction="ici")
     assert outcome(answer) == (403, "wider_than_own")
     assert outcome(invite(client, admin, role="auditor")) == (403, "wider_than_own")
+
+
+def test_who_reads_the_addresses_that_were_invited_is_entered(
+    client: FlaskClient, session: Session, admin: SignedIn
+) -> None:
+    made = invite(client, admin).json
+    assert client.get(URL, headers=admin.headers).status_code == 200
+    [entry] = stored(session, AuditEntry, action="contact.read", subject_kind="invitations")
+    assert (entry.actor_id, entry.data) == (admin.id, {"invitations": [made["id"]]})
+    assert EMAIL not in str(entry.data)
 
 
 def test_accepting_does_not_replace_a_password(
