@@ -20,7 +20,7 @@ from core import outbox
 from core.errors import ConflictError, InvalidError, NotFoundError
 from core.ids import new_id
 from core.tokens import Purpose, matches
-from reports import changing, events, history, lifecycle, media, own
+from reports import changing, events, history, lifecycle, media, own, reviewing
 from reports.history import Author, Entry
 from reports.models import Follower, HistoryEntry, Note, ServiceRequest
 from reports.rules import FinishedError, takes_words
@@ -140,6 +140,8 @@ def add(
         raise FinishedError
     if photos:
         media.check_room(session, report, photos)
+        # The words are for the team alone; photos are for everybody.
+        reviewing.hold_unread(session, report, None, has_photos=True, now=now)
     changing.touch(report, now)
     session.flush()
     if not text:

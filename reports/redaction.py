@@ -3,7 +3,8 @@
 Everything that is shown, sent or exported afterwards has the new words: they replace the old ones
 where those stood. What stood there is kept in `redactions`, for auditors only, until the report's
 people are forgotten (`reports.retention`) or its reporter is erased. The history says that
-something was redacted, by whom and where, never what.
+something was redacted, by whom and where, never what. New words of the reporter are looked at like
+those of a new report, and may send it back to review (`reports.reviewing.hold_unread`).
 
 A photo is out of sight at once; its files lie in the private storage for the days of
 `retention_rules.REDACTED_PHOTO_DAYS`, in which a mistake can be put right, and are then deleted.
@@ -26,7 +27,7 @@ from accounts.audit import Action, Subject
 from core import idempotency
 from core.errors import ForbiddenError, InvalidError, NotFoundError
 from core.ids import new_id
-from reports import changing, history
+from reports import changing, history, reviewing
 from reports.catalogue import service_of
 from reports.history import Author, Entry
 from reports.locating import search_text
@@ -34,6 +35,9 @@ from reports.masking import MARK
 from reports.media import deleting
 from reports.models import Note, Photo, Redaction, ServiceRequest
 from reports.vocabulary import ActorKind, HistoryKind, PhotoState, RedactedPart
+
+#: What of a report's words everybody sees; new words of its reporter may have to be read first.
+_SHOWN_TO_ALL = (RedactedPart.DESCRIPTION, RedactedPart.ADDRESS)
 
 #: Answers of these kinds can be put into other words; the others can only go.
 _FREE_TEXT = frozenset({"string", "text"})
@@ -90,6 +94,8 @@ def redact(
     if wish.key is not None:
         data["key"] = wish.key
     history.append(session, [Entry(report.id, HistoryKind.REDACTED, by, data=data)], now=now)
+    if by.kind is ActorKind.REPORTER and wish.part in _SHOWN_TO_ALL:
+        reviewing.hold_unread(session, report, wish.text, now=now)
     session.execute(
         _SEARCH,
         {

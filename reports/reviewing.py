@@ -4,6 +4,9 @@ A report is held when its service says so (`moderation: before_publication`), wh
 point to somebody (`reports.personal_data`), or when a field was filled that people do not see. It
 is worked on like any other and shown to nobody but its reporter and the staff, until somebody
 publishes it. Nothing here decides whether a report is taken.
+
+What its reporter gives a public report later is looked at by the same rules (`hold_unread`), in the
+caller's transaction.
 """
 
 from __future__ import annotations
@@ -13,9 +16,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from core.i18n import pick
+from geo import jurisdictions
+from reports import changing, history
+from reports.catalogue import service_of
+from reports.history import SYSTEM, Entry
+from reports.models import ServiceRequest
 from reports.personal_data import Kind, findings
-from reports.vocabulary import Visibility
+from reports.vocabulary import HistoryKind, Visibility
 
 #: A field that people do not see was filled: by a program, or by a browser that meant well.
 HONEYPOT = "honeypot"
@@ -50,6 +60,39 @@ def judge(text: str, country: str, *, moderation: str, is_trap_filled: bool = Fa
         kinds.append(HONEYPOT)
     is_held = bool(kinds) or moderation == "before_publication"
     return Judged(Visibility.HELD, tuple(kinds)) if is_held else SHOWN
+
+
+def hold_unread(
+    session: Session,
+    report: ServiceRequest,
+    text: str | None,
+    *,
+    has_photos: bool = False,
+    now: datetime,
+) -> bool:
+    """Hold back a public report whose reporter gives it what the public would see unread.
+
+    In the caller's transaction, on a locked report; what is held or hidden already stays so.
+
+    Args:
+        text: new words that everybody sees; None for none.
+        has_photos: photos came, which wait where everything of the service does.
+    """
+    if report.visibility != Visibility.PUBLIC or not (text or has_photos):
+        return False
+    place = jurisdictions.by_id(session, report.jurisdiction_id)
+    moderation = service_of(session, report).moderation
+    judged = judge(text or "", place.country, moderation=moderation)
+    if judged.visibility is Visibility.PUBLIC:
+        return False
+    report.review = judged.stored(now) or report.review
+    report.visibility = judged.visibility.value
+    changing.touch(report, now)
+    session.flush()
+    details = {"from": Visibility.PUBLIC.value, "to": judged.visibility.value}
+    entry = Entry(report.id, HistoryKind.VISIBILITY_CHANGED, SYSTEM, data=details)
+    history.append(session, [entry], now=now)
+    return True
 
 
 def advice(kinds: Sequence[str], *, is_moderated: bool, locale: str, default: str) -> str | None:
