@@ -51,6 +51,9 @@ def name() -> str:
 
 def sent() -> str | None:
     """The token in the request's cookie."""
+    if "HTTP_COOKIE" not in request.environ:
+        # Nearly every call of a program: no dictionary of nothing is made for it.
+        return None
     return request.cookies.get(name()) or None
 
 

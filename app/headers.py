@@ -33,23 +33,28 @@ _OPEN_TO_ALL = ("/api/", "/open311/", "/ogc/")
 
 def install(app: Flask) -> None:
     """Complete the headers of every answer of `app`."""
-    is_https = str(app.config["BASE_URL"]).startswith("https://")
+    usual = {
+        "content-security-policy": ("Content-Security-Policy", NOTHING),
+        "x-content-type-options": ("X-Content-Type-Options", "nosniff"),
+        "referrer-policy": ("Referrer-Policy", "no-referrer"),
+        "permissions-policy": ("Permissions-Policy", PERMISSIONS_POLICY),
+        "cross-origin-opener-policy": ("Cross-Origin-Opener-Policy", "same-origin"),
+    }
+    if str(app.config["BASE_URL"]).startswith("https://"):
+        usual["strict-transport-security"] = ("Strict-Transport-Security", STRICT_TRANSPORT)
+    resource = "Cross-Origin-Resource-Policy"
 
     @app.after_request
     def complete(response: Response) -> Response:
         headers = response.headers
-        headers.setdefault("Content-Security-Policy", NOTHING)
-        headers.setdefault("X-Content-Type-Options", "nosniff")
-        headers.setdefault("Referrer-Policy", "no-referrer")
-        headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
-        headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-        headers.setdefault(
-            "Cross-Origin-Resource-Policy",
-            "cross-origin" if request.path.startswith(_OPEN_TO_ALL) else "same-origin",
-        )
-        if is_https:
-            headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT)
-        actor = g.get("actor")
-        if "Set-Cookie" in headers or (actor is not None and actor.is_signed_in):
-            headers.setdefault("Cache-Control", "private, no-store")
+        # Each look-up reads the whole list again: it is read once instead.
+        said = {name.lower() for name, _ in headers}
+        headers.extend([pair for name, pair in usual.items() if name not in said])
+        if resource.lower() not in said:
+            is_open = request.path.startswith(_OPEN_TO_ALL)
+            headers.add(resource, "cross-origin" if is_open else "same-origin")
+        if "cache-control" not in said:
+            actor = g.get("actor")
+            if "set-cookie" in said or (actor is not None and actor.is_signed_in):
+                headers.add("Cache-Control", "private, no-store")
         return response
