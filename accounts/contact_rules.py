@@ -38,6 +38,10 @@ _TEXTED = frozenset(
 )
 
 
+#: So many digits a number within a country may have (ITU-T E.164, 6.2; few have fewer than six).
+_DIGITS = range(6, 16)
+
+
 class ContactKind(enum.StrEnum):
     """A way to reach somebody that they can prove to be theirs."""
 
@@ -83,8 +87,12 @@ def normal_phone(text: str, country: str | None) -> str:
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException as error:
-        is_national = error.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE
-        if is_national and country is None and not text.lstrip().startswith("+"):
+        is_national = (
+            error.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE
+            and not text.lstrip().startswith("+")
+            and sum(letter.isdigit() for letter in text) in _DIGITS
+        )
+        if is_national and country is None:
             raise CountryNeededError("Write the number with its country: +33…") from error
         raise PhoneError("This is not a phone number.") from error
     if not phonenumbers.is_possible_number(number):

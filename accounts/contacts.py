@@ -29,11 +29,13 @@ from accounts.contact_rules import (
     CONTACTS_WINDOW,
     ContactKind,
     ContactPoint,
+    CountryNeededError,
     PhoneError,
     normal_phone,
     takes_texts,
 )
 from accounts.errors import (
+    CountryMissingError,
     LastContactError,
     NotTextableError,
     OwnContactError,
@@ -89,13 +91,16 @@ def named(
         is_texted: whether a text will be sent there.
 
     Raises:
-        InvalidError: it is no phone number, or a national one of no known country.
+        InvalidError: it is no phone number.
+        CountryMissingError: it is a national one, and nothing says of which country.
         NotTextableError
     """
     if sent.get("email") is not None:
         return ContactPoint(ContactKind.EMAIL, sent["email"])
     try:
         number = normal_phone(sent["phone"], place.country if place else None)
+    except CountryNeededError as error:
+        raise CountryMissingError(str(error), field="phone") from error
     except PhoneError as error:
         raise InvalidError(str(error), field="phone") from error
     if is_texted and not takes_texts(number):

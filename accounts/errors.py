@@ -69,6 +69,13 @@ class SecondFactorNeededError(ForbiddenError):
     title = "This needs a session that was opened with a second factor"
 
 
+class FreshProofNeededError(ForbiddenError):
+    """The session may be an open device that a stranger found."""
+
+    code = "fresh_proof_needed"
+    title = "Send your password, or sign in again by link or code and do it within 15 minutes"
+
+
 class SessionNeededError(ForbiddenError):
     """A key may act for its person, and may not change how that person signs in."""
 
@@ -109,6 +116,13 @@ class LastContactError(ConflictError):
 
     code = "last_contact"
     title = "This contact is needed to reach you; add another one first"
+
+
+class CountryMissingError(InvalidError):
+    """A national number, where several cities are served."""
+
+    code = "country_needed"
+    title = "Write the number with its country, like +33 6 12 34 56 78"
 
 
 class NotTextableError(InvalidError):

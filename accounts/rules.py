@@ -94,6 +94,10 @@ LONGEST_LOCK = timedelta(hours=1)
 #: After a day without a failure the count begins anew.
 FAILURES_KEPT = timedelta(days=1)
 
+#: For so long after signing in by a mailed link, a code or the city's provider nobody is asked once
+#: more who they are, before something is changed that a stranger at an open device would change.
+FRESH_PROOF = timedelta(minutes=15)
+
 #: So long a second factor may be under way between its secret and its first code.
 SECOND_FACTOR_SETUP = timedelta(minutes=15)
 

@@ -68,6 +68,12 @@ class ProofAgainIn(Schema):
             raise ma.ValidationError("Send exactly one of password and code.")
 
 
+class FreshProofIn(Schema):
+    """The password; needless in a session that was opened without one in the last 15 minutes."""
+
+    password = _password()
+
+
 class SecondFactorOut(Schema):
     """Where one's second factor stands."""
 

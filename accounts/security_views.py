@@ -21,6 +21,7 @@ from accounts.models import ApiKey, Person
 from accounts.security_schemas import (
     CodeIn,
     EndedOut,
+    FreshProofIn,
     HeldSessionsOut,
     KeyIn,
     KeysOut,
@@ -84,7 +85,8 @@ def end_session(session_id: UUID) -> None:
 def change_password(sent: dict[str, Any]) -> None:
     """Change your password, or set a first one; your other sessions end.
 
-    `current` is needed where there is a password already.
+    `current` is needed where there is a password already; not if you forgot it, signed in by link
+    or code instead, and come within 15 minutes.
     """
     with transaction() as session:
         is_changed = signing_in.change_password(
@@ -119,14 +121,27 @@ def own_second_factor() -> dict[str, Any]:
 
 @blueprint.route("/me/second-factor", methods=["POST"])
 @allow(SESSION)
+@limited(Allowance.SIGN_IN)
+@blueprint.arguments(FreshProofIn)
 @blueprint.response(201, SetupOut)
+@blueprint.alt_response(403, description="`fresh_proof_needed`: send the password")
 @blueprint.alt_response(409, description="One is set up already")
-def start_second_factor() -> second_factor.Setup:
-    """A secret for an authenticator app; in force once a first code is confirmed."""
-    actor = current_actor()
+@blueprint.alt_response(429, description="Too many wrong passwords; `Retry-After` says how long")
+def start_second_factor(sent: dict[str, Any]) -> second_factor.Setup:
+    """A secret for an authenticator app; in force once a first code is confirmed.
+
+    With your password; without, where the session was opened by link, code or the city's provider
+    in the last 15 minutes.
+    """
+    actor, now = current_actor(), utc_now()
     assert actor.person_id is not None
     with transaction() as session:
-        return second_factor.start(session, _secret(), actor.person_id, utc_now())
+        if signing_in.prove_freshly(
+            session, _secret(), actor, password=sent.get("password"), now=now
+        ):
+            return second_factor.start(session, _secret(), actor.person_id, now)
+    # Only now: the failure counts, and an error inside the transaction would undo the count.
+    raise WrongPasswordError(field="password")
 
 
 @blueprint.route("/me/second-factor/confirmation", methods=["POST"])

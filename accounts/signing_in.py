@@ -10,7 +10,7 @@ A session is a random bearer token, stored as its digest. It lasts as long as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -20,12 +20,23 @@ from sqlalchemy.orm import Session
 
 from accounts import audit, lockout, notices, passwords, people, second_factor, sessions
 from accounts.actors import Actor
-from accounts.errors import OneTimePasswordNeededError, SecondFactorOffError
+from accounts.errors import (
+    FreshProofNeededError,
+    OneTimePasswordNeededError,
+    SecondFactorOffError,
+)
 from accounts.models import Person, RoleGrant, SignInSession, SignInWay
 from accounts.notices import AccountChange
-from accounts.rules import PERMISSIONS, Role, normal_email, session_lifetime
+from accounts.rules import FRESH_PROOF, PERMISSIONS, Role, normal_email, session_lifetime
 from accounts.secrets import SESSION_PREFIX, digest, new_token
 from core.ids import new_id
+
+#: Ways in that prove a mailbox or number at that very moment: whoever forgot their password has
+#: these to make another one. The city's provider is not among them, which people leave.
+RECOVERING = frozenset({SignInWay.LINK, SignInWay.CODE})
+
+#: Ways in whose proof is as good as a password that is asked for once more.
+WITHOUT_PASSWORD = frozenset(SignInWay) - {SignInWay.PASSWORD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +198,40 @@ def prove_again(
     return True
 
 
+def prove_freshly(
+    session: Session, secret: str, actor: Actor, *, password: str | None, now: datetime
+) -> bool:
+    """Whether the actor sends their password, or has signed in without one a moment ago.
+
+    A wrong password is counted: the caller commits, then refuses.
+
+    Raises:
+        FreshProofNeededError: neither.
+        LockedError: too many attempts failed.
+    """
+    if password is not None:
+        person = session.get_one(Person, actor.person_id)
+        return prove_again(session, secret, person, password=password, now=now)
+    if not is_fresh(session, actor, WITHOUT_PASSWORD, now=now):
+        raise FreshProofNeededError
+    return True
+
+
+def is_fresh(session: Session, actor: Actor, ways: Collection[SignInWay], *, now: datetime) -> bool:
+    """Whether the actor's session was opened a moment ago, in one of these ways."""
+    return bool(
+        session.scalar(
+            sa.select(
+                sa.exists().where(
+                    SignInSession.id == actor.session_id,
+                    SignInSession.way.in_([way.value for way in ways]),
+                    SignInSession.created_at > now - FRESH_PROOF,
+                )
+            )
+        )
+    )
+
+
 def change_password(
     session: Session,
     secret: str,
@@ -198,7 +243,9 @@ def change_password(
 ) -> bool:
     """Give the actor another password, or a first one, and end their other sessions.
 
-    False when `current` is wrong, which was counted: the caller commits, then refuses.
+    `current` may be missing where there is none yet, and in a session that was opened by link or
+    code a moment ago: its holder forgot it. False when it is wrong, which was counted: the caller
+    commits, then refuses.
 
     Raises:
         WeakPasswordError: see `accounts.passwords.check_strength`.
@@ -208,7 +255,10 @@ def change_password(
     passwords.check_strength(
         new, person.email or "", about=people.words_about(session, person.id), field="new"
     )
-    if person.password_hash is not None and not prove_again(
+    is_needless = person.password_hash is None or (
+        current is None and is_fresh(session, actor, RECOVERING, now=now)
+    )
+    if not is_needless and not prove_again(
         session, secret, person, password=current or "", now=now
     ):
         return False

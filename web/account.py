@@ -89,6 +89,8 @@ def _show(
             places={each.code: each for each in jurisdictions.all_of_them(session)},
             factor=second_factor.state(session, person.id),
             sessions=sessions.of_person(session, actor, now=now),
+            is_fresh=signing_in.is_fresh(session, actor, signing_in.WITHOUT_PASSWORD, now=now),
+            is_recovering=signing_in.is_fresh(session, actor, signing_in.RECOVERING, now=now),
             done=done if done in _DONE else None,
             error=error,
             action=action,
@@ -230,7 +232,7 @@ def _change_password(actor: Actor) -> Done:
             session,
             _secret(),
             actor,
-            current=request.form.get("current", "")[: 4 * PASSWORD_MAX],
+            current=request.form.get("current", "")[: 4 * PASSWORD_MAX] or None,
             new=new[: 4 * PASSWORD_MAX],
             now=utc_now(),
         )
@@ -258,9 +260,21 @@ def _end_others(actor: Actor) -> Done:
 
 def _start_factor(actor: Actor) -> Done:
     assert actor.person_id is not None
+    now = utc_now()
+    setup = None
     with transaction() as session:
-        setup = second_factor.start(session, _secret(), actor.person_id, utc_now())
+        if _shows_freshly(session, actor, now):
+            setup = second_factor.start(session, _secret(), actor.person_id, now)
+    # Only now: the failure counts.
+    if setup is None:
+        raise WrongPasswordError
     return _factor_form(setup)
+
+
+def _shows_freshly(session: Session, actor: Actor, now: datetime) -> bool:
+    """Whether the form holds the password, where the session itself does not do."""
+    password = request.form.get("password", "")[: 4 * PASSWORD_MAX]
+    return signing_in.prove_freshly(session, _secret(), actor, password=password or None, now=now)
 
 
 def _factor_form(setup: Setup, *, status: int = 200) -> Response:

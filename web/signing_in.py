@@ -386,7 +386,7 @@ def _contact(session: Session, typed: str, *, is_texted: bool = False) -> Contac
 
 
 def _contact_fault(error: InvalidError) -> str:
-    return "textable" if error.code == "not_textable" else "contact"
+    return {"not_textable": "textable", "country_needed": "country"}.get(error.code, "contact")
 
 
 def _next() -> str | None:

@@ -32,7 +32,7 @@ def stored() -> str:
 @pytest.fixture
 def agent(session: Session, stored: str) -> SignedIn:
     person = new_person(session, email=EMAIL, password_hash=stored)
-    return SignedIn(person, sign_in(session, person))
+    return SignedIn(person, sign_in(session, person, way="password"))
 
 
 def code_now(
@@ -45,9 +45,13 @@ def code_now(
     return one_time.code_at(key[: one_time.SECRET_BYTES], step)
 
 
+def start(client: FlaskClient, agent: SignedIn) -> TestResponse:
+    return client.post(URL, json={"password": PASSWORD}, headers=agent.headers)
+
+
 def turn_on(client: FlaskClient, session: Session, agent: SignedIn) -> list[str]:
     """Set it up with the present code; the recovery codes."""
-    assert client.post(URL, headers=agent.headers).status_code == 201
+    assert start(client, agent).status_code == 201
     code = code_now(session, agent.person, steps=0)
     answer = client.post(f"{URL}/confirmation", json={"code": code}, headers=agent.headers)
     assert answer.status_code == 200, answer.json
@@ -86,7 +90,7 @@ def test_a_clock_may_be_half_a_minute_off(steps: int, is_taken: bool) -> None:
 
 
 def test_the_app_is_told_what_it_needs(client: FlaskClient, agent: SignedIn) -> None:
-    answer = client.post(URL, headers=agent.headers)
+    answer = start(client, agent)
     assert answer.status_code == 201
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.json["uri"] == (
@@ -96,10 +100,41 @@ def test_the_app_is_told_what_it_needs(client: FlaskClient, agent: SignedIn) -> 
     assert len(answer.json["secret_base32"]) == 32
 
 
+def test_starting_takes_the_password_or_a_fresh_proof(
+    client: FlaskClient, session: Session, agent: SignedIn
+) -> None:
+    bare = client.post(URL, headers=agent.headers)
+    assert (bare.status_code, bare.json["code"]) == (403, "fresh_proof_needed")
+    wrong = client.post(URL, json={"password": "something else"}, headers=agent.headers)
+    assert (wrong.status_code, wrong.json["code"]) == (422, "wrong_password")
+    assert session.scalar(sa.select(sa.func.count()).select_from(SecondFactor)) == 0
+
+    def by_link(age: timedelta) -> int:
+        token = sign_in(session, agent.person, way="link")
+        session.execute(
+            sa.update(SignInSession)
+            .where(SignInSession.way == "link")
+            .values(created_at=utc_now() - age)
+        )
+        headers = {"Authorization": f"Bearer {token}"}
+        return client.post(URL, headers=headers).status_code
+
+    assert by_link(timedelta(minutes=14)) == 201
+    assert by_link(timedelta(minutes=16)) == 403
+
+
+def test_wrong_passwords_are_counted_there_too(client: FlaskClient, agent: SignedIn) -> None:
+    for _ in range(5):
+        client.post(URL, json={"password": "something else"}, headers=agent.headers)
+    locked = start(client, agent)
+    assert locked.status_code == 429
+    assert int(locked.headers["Retry-After"]) > 0
+
+
 def test_it_is_in_force_from_the_first_right_code(
     client: FlaskClient, session: Session, agent: SignedIn
 ) -> None:
-    client.post(URL, headers=agent.headers)
+    start(client, agent)
     wrong = client.post(f"{URL}/confirmation", json={"code": "abcdef"}, headers=agent.headers)
     assert (wrong.status_code, wrong.json["code"]) == (422, "wrong_code")
     assert sign_in_with(client, email=EMAIL, password=PASSWORD).status_code == 201
@@ -253,7 +288,10 @@ def test_where_a_city_demands_it_roles_wait_for_it(client: FlaskClient, session:
     assert actor.holds(Permission.READ_REPORTS)  # in the other city
     assert client.get(URL, headers=agent.headers).json["is_needed"]
 
-    turn_on(client, session, agent)
+    # Signed in by link a moment ago, as people without a password are.
+    assert client.post(URL, headers=agent.headers).status_code == 201
+    code = code_now(session, agent.person, steps=0)
+    client.post(f"{URL}/confirmation", json={"code": code}, headers=agent.headers)
     actor = actors.find(session, agent.token, now=utc_now())
     assert actor is not None
     assert actor.may(Permission.READ_REPORTS, strict.id, None)
@@ -293,6 +331,7 @@ def test_a_session_remembers_how_it_was_opened(
     client: FlaskClient, session: Session, agent: SignedIn
 ) -> None:
     turn_on(client, session, agent)
+    sign_in(session, agent.person, has_second_factor=True)
     answer = sign_in_with(
         client, email=EMAIL, password=PASSWORD, otp=code_now(session, agent.person)
     )

@@ -45,7 +45,7 @@ def person(session: Session) -> Person:
 
 @pytest.fixture
 def csrf(client: FlaskClient, session: Session, person: Person) -> str:
-    return browse_as(client, session, person)
+    return browse_as(client, session, person, way="password")
 
 
 def act(client: FlaskClient, csrf: str, action: str, **form: str) -> Any:
@@ -266,11 +266,47 @@ def test_a_weak_password_is_refused_in_words(
 # -- second factor --------------------------------------------------------------------------------
 
 
+def test_a_stranger_at_an_open_browser_sets_no_second_factor_up(
+    client: FlaskClient, session: Session, person: Person, csrf: str
+) -> None:
+    assert 'id="password-factor"' in client.get("/account").get_data(as_text=True)
+    for form in ({}, {"password": "something else"}):
+        answer = act(client, csrf, "second-factor", **form)
+        assert answer.status_code in (403, 422)
+        assert "<img" not in answer.get_data(as_text=True)
+    assert session.get(SecondFactor, person.id) is None
+
+
+def test_who_forgot_the_password_signs_in_by_link_and_makes_another(
+    client: FlaskClient, session: Session, person: Person
+) -> None:
+    csrf = browse_as(client, session, person, way="link")
+    shown = client.get("/account").get_data(as_text=True)
+    assert 'name="current"' not in shown
+    assert 'id="password-factor"' not in shown
+    assert act(client, csrf, "password", new="un autre, bien plus long").status_code == 303
+    assert passwords.fits(person.password_hash, "un autre, bien plus long")
+
+    # In a session that was opened with the password it must be shown.
+    csrf = browse_as(client, session, person, way="password")
+    assert act(client, csrf, "password", new="encore un autre, très long").status_code == 422
+
+
+def test_a_national_number_is_not_read_in_a_country_that_nothing_names(
+    client: FlaskClient, session: Session, csrf: str
+) -> None:
+    new_jurisdiction(session)
+    new_jurisdiction(session)
+    answer = act(client, csrf, "phone", phone="06 12 34 56 78")
+    assert answer.status_code == 422
+    assert "write the number with its country" in text_of(answer)
+
+
 def test_a_second_factor_is_set_up_used_and_turned_off(
     client: FlaskClient, session: Session, person: Person, csrf: str
 ) -> None:
     elsewhere = sign_in(session, person, is_browser=True)
-    setup = act(client, csrf, "second-factor")
+    setup = act(client, csrf, "second-factor", password=PASSWORD)
     page = setup.get_data(as_text=True)
     assert setup.headers["Cache-Control"] == "no-store"
     assert 'src="data:image/svg+xml' in page
@@ -303,7 +339,7 @@ def test_a_second_factor_is_set_up_used_and_turned_off(
 def test_recovery_codes_are_made_anew_with_a_code(
     client: FlaskClient, session: Session, person: Person, csrf: str
 ) -> None:
-    act(client, csrf, "second-factor")
+    act(client, csrf, "second-factor", password=PASSWORD)
     first = act(client, csrf, "second-factor-confirmation", otp=app_code(session, person))
     old = re.findall(r"<code>([a-z0-9-]{11})</code>", first.get_data(as_text=True))
 
@@ -318,7 +354,7 @@ def test_recovery_codes_are_made_anew_with_a_code(
 def test_codes_are_not_to_be_guessed_here_either(
     client: FlaskClient, session: Session, person: Person, csrf: str
 ) -> None:
-    act(client, csrf, "second-factor")
+    act(client, csrf, "second-factor", password=PASSWORD)
     act(client, csrf, "second-factor-confirmation", otp=app_code(session, person))
     for _ in range(20):
         answer = act(client, csrf, "second-factor-end", otp="000000")
