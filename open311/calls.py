@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
-from flask import Response, current_app, g, request, stream_with_context
+from flask import Response, current_app, g, request
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
@@ -23,7 +23,7 @@ from core.clock import utc_now
 from core.db import db
 from core.errors import DomainError
 from core.i18n import LANGUAGES
-from open311 import formats
+from open311 import bulk, formats
 from open311.faults import Fault, Refusal, of_error, status_for
 from open311.formats import Format
 from open311.parameters import Parameters
@@ -132,20 +132,25 @@ def cacheable(form: Format, root: str, document: Any, version: str) -> Response:
     return response
 
 
-def stream(form: Format, root: str, batches: Iterator[Iterable[Mapping[str, Any]]]) -> Response:
-    """A list that is written while it is read."""
-    return streamed(formats.pieces(form, root, batches), form.content_type)
+def stream(form: Format, root: str, batches: Iterable[Iterable[Mapping[str, Any]]]) -> Response:
+    """A list that is written while it is sent."""
+    return _streamed(formats.pieces(form, root, batches), form.content_type)
 
 
-def streamed(pieces: Iterator[str], content_type: str) -> Response:
-    """An answer in pieces. The first is made before the head leaves, so that what is wrong with
-    the call or the database is still said by a status.
+def table(lines: Iterator[str]) -> Response:
+    """A table to keep, read and written while it is sent."""
+    response = _streamed(lines, bulk.CONTENT_TYPE)
+    response.headers["Content-Disposition"] = 'attachment; filename="requests.csv"'
+    return response
+
+
+def _streamed(pieces: Iterator[str], content_type: str) -> Response:
+    """An answer in pieces. The first is made before the head leaves, so that what is wrong is
+    still said by a status.
     """
-    pieces = stream_with_context(pieces)
     first = next(pieces)
     whole = itertools.chain([first], pieces)
     response = Response((piece.encode() for piece in whole), content_type=content_type)
-    response.call_on_close(pieces.close)  # type: ignore[attr-defined]
     response.headers["Cache-Control"] = "no-cache"
     response.vary.update(("Accept", "Accept-Language"))
     return response

@@ -49,26 +49,32 @@ class Writer:
         locale: what the reader asked for; None for each city's own language.
     """
 
-    session: Session
     base_url: str
     locale: str | None
     is_extended: bool = False
     _catalogues: dict[int, Catalogue] = field(default_factory=dict)
 
+    def learn(self, session: Session, rows: Sequence[Any]) -> None:
+        """Look up what rows are written with; afterwards the database is not asked again."""
+        for row in rows:
+            found = self._catalogues.get(row.jurisdiction_id)
+            if found is None or row.service_id not in found.by_id:
+                self._catalogues[row.jurisdiction_id] = _catalogue(session, row)
+
     def requests(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
-        """The documents of a batch, without what is never shown."""
+        """The documents of rows that were learned of, without what is never shown."""
         return [self.request(row) for row in rows if self._is_shown(row)]
 
     def table(self, rows: Sequence[Any]) -> list[list[str | None]]:
-        """The rows of a batch in GeoReport Bulk, likewise."""
+        """The same as rows of GeoReport Bulk."""
         return [self.bulk(row) for row in rows if self._is_shown(row)]
 
     def _is_shown(self, row: Any) -> bool:
-        return reading.is_shown(self._catalogue(row).by_id[row.service_id])
+        return reading.is_shown(self._catalogues[row.jurisdiction_id].by_id[row.service_id])
 
     def request(self, row: Any) -> dict[str, Any]:
         """One `request`."""
-        catalogue = self._catalogue(row)
+        catalogue = self._catalogues[row.jurisdiction_id]
         place, service = catalogue.place, catalogue.by_id[row.service_id]
         locale = self.locale or place.default_locale
         point = _point(row, service)
@@ -97,7 +103,7 @@ class Writer:
 
     def bulk(self, row: Any) -> list[str | None]:
         """One row of GeoReport Bulk, in the order of `BULK`; numbers as text."""
-        catalogue = self._catalogue(row)
+        catalogue = self._catalogues[row.jurisdiction_id]
         place, service = catalogue.place, catalogue.by_id[row.service_id]
         locale = self.locale or place.default_locale
         point = _point(row, service)
@@ -118,17 +124,6 @@ class Writer:
             None if point is None else f"{point.lat:.6f}",
             None if point is None else f"{point.lon:.6f}",
         ]
-
-    def _catalogue(self, row: Any) -> Catalogue:
-        found = self._catalogues.get(row.jurisdiction_id)
-        if found is None or row.service_id not in found.by_id:
-            found = catalogue_of(self.session, row.jurisdiction_id)
-            if row.service_id not in found.by_id:
-                # A service that was added within the last second.
-                jurisdictions.forget()
-                found = catalogue_of(self.session, row.jurisdiction_id)
-            self._catalogues[row.jurisdiction_id] = found
-        return found
 
     def _notes(self, row: Any, place: JurisdictionRef, locale: str) -> str | None:
         if row.status == Status.DUPLICATE:
@@ -177,6 +172,16 @@ BULK = (
     "lat",
     "long",
 )
+
+
+def _catalogue(session: Session, row: Any) -> Catalogue:
+    """The catalogue that has the service of a row."""
+    found = catalogue_of(session, row.jurisdiction_id)
+    if row.service_id not in found.by_id:
+        # A service that was added within the last second.
+        jurisdictions.forget()
+        found = catalogue_of(session, row.jurisdiction_id)
+    return found
 
 
 def changed_at(row: Any) -> datetime:

@@ -72,15 +72,13 @@ def of_error(error: DomainError) -> tuple[Fault, ...]:
     listed = error.extra.get("errors")
     if isinstance(listed, dict):
         return tuple(Fault(code, said) for said in _said(listed))
-    where = _NAMES.get(error.field or "", error.field)
+    where = _name(error.field or "")
     return (Fault(code, f"{where}: {error.detail}" if where else error.detail),)
 
 
 def _said(errors: dict[str, Sequence[str]]) -> list[str]:
     return [
-        f"{_NAMES.get(field, field)}: {message}"
-        for field, messages in errors.items()
-        for message in messages
+        f"{_name(field)}: {message}" for field, messages in errors.items() for message in messages
     ]
 
 
@@ -92,5 +90,11 @@ _NAMES = {
     "contact.email": "email",
     "contact.phone": "phone",
     "contact.name": "last_name",
-    "photos": "media",
 }
+
+
+def _name(field: str) -> str:
+    photos, dot, number = field.partition(".")
+    if photos == "photos":
+        return f"media, file {int(number) + 1}" if dot else "media"
+    return _NAMES.get(field, field)

@@ -1,10 +1,10 @@
-"""Reading what Open311 shows of service requests: chosen, put in order, read in batches.
+"""Reading what Open311 shows of service requests: chosen, put in order, with what belongs to them.
 
 The public's view: `reports.listing` says which requests fit and what of a place may be asked,
 `reports.rules` what of it is shown. The columns are chosen here, because a list has a thousand
-rows: one statement reads them with what belongs to them, whatever their number, and a server-side
-cursor hands them on in batches. Where a place is asked for, one statement more finds the requests
-that surely fit, and each is measured as the public sees it.
+rows: one statement reads them with what belongs to them, whatever their number. Where a place is
+asked for, one statement more finds the requests that surely fit, and each is measured as the
+public sees it.
 
 Requests of black-box services are never shown: their senders were promised so.
 """
@@ -12,8 +12,9 @@ Requests of black-box services are never shown: their senders were promised so.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -33,15 +34,15 @@ from reports.vocabulary import NoteKind, PhotoState, ServiceKind, Visibility
 
 _R = ServiceRequest
 
-#: Rows that are read, written and forgotten together.
-BATCH = 250
-
 _ORDER = (_R.requested_at.desc(), _R.id.desc())
+
+#: The place of a row in that order.
+Key = tuple[datetime, UUID]
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Which part of a list: so many after so many. Without `size` all of them."""
+    """Which part of a list: at most `size` after the first `skip`. Without `size` the rest."""
 
     skip: int = 0
     size: int | None = None
@@ -54,26 +55,38 @@ def by_filters(
     cut: Cut,
     *,
     is_extended: bool = False,
-) -> Iterator[Sequence[Any]]:
-    """The requests of one jurisdiction that fit, the newest first, in batches of rows."""
+) -> Sequence[Any]:
+    """The rows of the requests of one jurisdiction that fit, the newest first."""
+    if has_place(filters):
+        ids = by_place(session, catalogue, filters, cut)
+        return by_ids(session, catalogue, ids, is_extended=is_extended)
     conditions = listing.public_conditions(session, filters)
     if conditions is None:
-        return iter(())
-    conditions += _shown(catalogue)
-    if filters.box is not None or filters.near is not None:
-        ids = list(_measured(session, catalogue, filters, conditions, cut))
-        return by_ids(session, catalogue, ids, is_extended=is_extended)
-    chosen: Any = sa.select(_R.id).where(*conditions).order_by(*_ORDER)
-    if cut.skip:
-        chosen = chosen.offset(cut.skip)
-    if cut.size is not None:
-        chosen = chosen.limit(cut.size)
-        wanted = chosen.subquery()
-        statement = _selected(is_extended).join(wanted, wanted.c.id == _R.id)
-    else:
-        # Read to its end in the order of the index: nothing is sorted, nothing is gathered.
-        statement = _selected(is_extended).where(*conditions).offset(cut.skip)
-    return _batches(session, statement.order_by(*_ORDER))
+        return []
+    # The page is chosen before anything is joined to it.
+    wanted = (
+        sa.select(_R.id)
+        .where(*conditions, *_shown(catalogue))
+        .order_by(*_ORDER)
+        .limit(cut.size)
+        .offset(cut.skip or None)
+        .subquery()
+    )
+    statement = _selected(is_extended).join(wanted, wanted.c.id == _R.id)
+    return session.execute(statement.order_by(*_ORDER)).all()
+
+
+def following(
+    session: Session, catalogue: Catalogue, filters: Filters, last: Key | None, size: int
+) -> Sequence[Any]:
+    """The rows after that one: a long list in short statements, whatever comes in meanwhile."""
+    conditions = listing.public_conditions(session, filters)
+    if conditions is None:
+        return []
+    if last is not None:
+        conditions.append(sa.tuple_(_R.requested_at, _R.id) < sa.tuple_(*map(sa.literal, last)))
+    statement = _selected(False).where(*conditions, *_shown(catalogue))
+    return session.execute(statement.order_by(*_ORDER).limit(size)).all()
 
 
 def by_ids(
@@ -83,8 +96,8 @@ def by_ids(
     *,
     numbers: Sequence[int] = (),
     is_extended: bool = False,
-) -> Iterator[Sequence[Any]]:
-    """These requests as far as the public sees them, the newest first.
+) -> Sequence[Any]:
+    """The rows of these requests as far as the public sees them, the newest first.
 
     Args:
         catalogue: of the only jurisdiction that is meant; `numbers` are its short numbers.
@@ -93,12 +106,43 @@ def by_ids(
     if catalogue is not None and numbers:
         meant.append(sa.and_(_R.jurisdiction_id == catalogue.place.id, _R.number.in_(numbers)))
     if not meant:
-        return iter(())
+        return []
     conditions = [sa.or_(*meant), _R.visibility == Visibility.PUBLIC.value]
     if catalogue is not None:
         conditions += [_R.jurisdiction_id == catalogue.place.id, *_shown(catalogue)]
     statement = _selected(is_extended).where(*conditions).order_by(*_ORDER)
-    return _batches(session, statement)
+    return session.execute(statement).all()
+
+
+def has_place(filters: Filters) -> bool:
+    """Whether a list has to be measured."""
+    return filters.box is not None or filters.near is not None
+
+
+def by_place(session: Session, catalogue: Catalogue, filters: Filters, cut: Cut) -> list[UUID]:
+    """Ids of one part of such a list, counted after measuring: no page is short but the last."""
+    conditions = listing.public_conditions(session, filters)
+    if conditions is None:
+        return []
+    rows = session.execute(
+        sa.select(_R.id, _R.lat, _R.lon, _R.service_id)
+        .where(*conditions, *_shown(catalogue))
+        .order_by(*_ORDER),
+        execution_options={"yield_per": 1000},
+    )
+    precisions = {entry.id: entry.public_precision for entry in catalogue.services}
+    end = None if cut.size is None else cut.skip + cut.size
+    try:
+        fitting = (row.id for row in rows if _fits(row, filters, precisions[row.service_id]))
+        return list(itertools.islice(fitting, cut.skip, end))
+    finally:
+        rows.close()
+
+
+def _fits(row: Any, filters: Filters, precision: str) -> bool:
+    return row.lat is not None and listing.lies_within(
+        filters, public_point(Point(row.lat, row.lon), precision)
+    )
 
 
 def ids_of(
@@ -122,42 +166,6 @@ def is_shown(service: ServiceEntry) -> bool:
 def _shown(catalogue: Catalogue) -> list[sa.ColumnElement[bool]]:
     hidden = [service.id for service in catalogue.services if not is_shown(service)]
     return [_R.service_id.not_in(hidden)] if hidden else []
-
-
-def _measured(
-    session: Session,
-    catalogue: Catalogue,
-    filters: Filters,
-    conditions: Sequence[sa.ColumnElement[bool]],
-    cut: Cut,
-) -> Iterator[UUID]:
-    """Ids of one part of the list, counted after measuring: no page is short but the last."""
-    rows = session.execute(
-        sa.select(_R.id, _R.lat, _R.lon, _R.service_id).where(*conditions).order_by(*_ORDER),
-        execution_options={"yield_per": 1000},
-    )
-    precisions = {entry.id: entry.public_precision for entry in catalogue.services}
-    try:
-        fitting = (
-            row.id
-            for row in rows
-            if row.lat is not None
-            and listing.lies_within(
-                filters, public_point(Point(row.lat, row.lon), precisions[row.service_id])
-            )
-        )
-        end = None if cut.size is None else cut.skip + cut.size
-        yield from itertools.islice(fitting, cut.skip, end)
-    finally:
-        rows.close()
-
-
-def _batches(session: Session, statement: sa.Select[Any]) -> Iterator[Sequence[Any]]:
-    rows = session.execute(statement, execution_options={"yield_per": BATCH})
-    try:
-        yield from rows.partitions()
-    finally:
-        rows.close()
 
 
 _parent = aliased(ServiceRequest)

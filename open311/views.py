@@ -5,8 +5,7 @@ Each view parses, calls, writes. What is read is the public's view; what is sent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +23,7 @@ from core.db import reading, transaction
 from core.errors import DomainError
 from core.limits import Allowance, limited
 from geo.jurisdictions import JurisdictionRef
-from open311 import bulk, calls, intake, places, services, tokens, updates
+from open311 import asking, bulk, calls, intake, places, services, tokens, updates
 from open311 import reading as requests
 from open311.discovery import discovery
 from open311.documents import BULK, Writer
@@ -32,31 +31,19 @@ from open311.faults import Fault, Refusal, missing, of_error
 from open311.parameters import Parameters
 from open311.places import Endpoint
 from open311.reading import Cut
-from open311.translating import STATUSES, State
 from reports import media
-from reports.catalogue import catalogue_of
+from reports.catalogue import Catalogue, catalogue_of
 from reports.history import Author
 from reports.intake_schemas import MAX_DESCRIPTION
 from reports.listing import Filters
 from reports.media import CheckedPhoto
-from reports.schemas import MAX_RADIUS_M
 from reports.submission import Caller
-from reports.vocabulary import ActorKind, Source, Status
+from reports.vocabulary import ActorKind, Source
 
 blueprint = Blueprint("open311", __name__)
 
-#: The standard's limits of a list: so many days and so many requests.
-MOST_DAYS = timedelta(days=90)
-MOST_REQUESTS = 1000
-
-#: Pages beyond this hold nothing anybody reads one by one.
-_LAST_PAGE = 1_000_000
-
-#: Without `radius`, what "near" means.
-_RADIUS_M = 500.0
-
-#: An end is included: the whole second that it names, because times are shown in whole seconds.
-_SECOND = timedelta(seconds=1)
+#: Rows of a list that are written together.
+_BATCH = 250
 
 #: Longest `update_id` and `Idempotency-Key`; a UUID has 36 characters.
 _LONGEST_ID = 200
@@ -253,33 +240,63 @@ def list_requests(jurisdiction: str | None = None, suffix: str | None = None) ->
         else:
             place = _place(session, endpoint, sent)
             named = None
-            filters = _filters(sent, place, now, is_bulk=is_table)
-            cut = _cut(sent, None if is_table else MOST_REQUESTS)
+            filters = asking.filters(sent, place, now, is_bulk=is_table)
+            cut = asking.cut(sent, None if is_table else asking.MOST_REQUESTS)
         sent.refuse()
-    base_url, locale = endpoint.base_url, calls.locale()
-
-    def batches() -> Iterator[tuple[Writer, Sequence[Any]]]:
-        with reading() as session:
-            writer = Writer(session, base_url, locale, is_extended)
-            catalogue = None if place is None else catalogue_of(session, place.id)
-            if named is not None:
-                found = requests.by_ids(
-                    session, catalogue, named[0], numbers=named[1], is_extended=is_extended
-                )
-            else:
-                assert catalogue is not None
-                found = requests.by_filters(
-                    session, catalogue, filters, cut, is_extended=is_extended
-                )
-            for rows in found:
-                yield writer, rows
-
+        writer = Writer(endpoint.base_url, calls.locale(), is_extended)
+        catalogue = None if place is None else catalogue_of(session, place.id)
+        if named is not None:
+            rows = requests.by_ids(
+                session, catalogue, named[0], numbers=named[1], is_extended=is_extended
+            )
+        elif is_table:
+            assert catalogue is not None
+            return calls.table(_table(catalogue, filters, cut, writer))
+        else:
+            assert catalogue is not None
+            rows = requests.by_filters(session, catalogue, filters, cut, is_extended=is_extended)
+        writer.learn(session, rows)
     if is_table:
-        lines = bulk.table(BULK, (w.table(rows) for w, rows in batches()))
-        response = calls.streamed(lines, bulk.CONTENT_TYPE)
-        response.headers["Content-Disposition"] = 'attachment; filename="requests.csv"'
-        return response
-    return calls.stream(form, "service_requests", (w.requests(rows) for w, rows in batches()))
+        return calls.table(bulk.table(BULK, map(writer.table, _batches(rows))))
+    # The connection is given back before a slow reader has read.
+    return calls.stream(form, "service_requests", map(writer.requests, _batches(rows)))
+
+
+def _batches(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Rows that are written together."""
+    return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
+
+
+def _table(catalogue: Catalogue, filters: Filters, cut: Cut, writer: Writer) -> Iterator[str]:
+    """A table of any length, read in pieces: no transaction waits for whoever reads it."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+
+    def pieces() -> Iterator[Sequence[Any]]:
+        if cut.size is not None or requests.has_place(filters):
+            with app.app_context(), reading() as session:
+                ids = requests.by_place(session, catalogue, filters, cut)
+            for part in _batches(ids):
+                with app.app_context(), reading() as session:
+                    rows = learned(session, requests.by_ids(session, catalogue, part))
+                yield rows
+            return
+        last: requests.Key | None = None
+        while True:
+            with app.app_context(), reading() as session:
+                rows = learned(
+                    session,
+                    requests.following(session, catalogue, filters, last, asking.MOST_REQUESTS),
+                )
+            if not rows:
+                return
+            last = (rows[-1].requested_at, rows[-1].id)
+            yield rows
+
+    def learned(session: Session, rows: Sequence[Any]) -> Sequence[Any]:
+        writer.learn(session, rows)
+        return rows
+
+    return bulk.table(BULK, map(writer.table, pieces()))
 
 
 @routed("/requests/<report_id>", "GET")
@@ -295,10 +312,11 @@ def show_request(report_id: str, jurisdiction: str | None = None) -> Response:
     with reading() as session:
         place = _place_if_named(session, endpoint, sent)
         catalogue = None if place is None else catalogue_of(session, place.id)
-        ids, numbers = _ids([name])
-        found = requests.by_ids(session, catalogue, ids, numbers=numbers, is_extended=is_extended)
-        writer = Writer(session, endpoint.base_url, calls.locale(), is_extended)
-        documents = [each for rows in found for each in writer.requests(rows)]
+        ids, numbers = asking.ids([name])
+        rows = requests.by_ids(session, catalogue, ids, numbers=numbers, is_extended=is_extended)
+        writer = Writer(endpoint.base_url, calls.locale(), is_extended)
+        writer.learn(session, rows)
+    documents = writer.requests(rows)
     if not documents:
         raise Refusal([missing("service_request_id: there is no such service request")])
     response = calls.answer(form, "service_requests", documents)
@@ -320,7 +338,7 @@ def list_updates(jurisdiction: str | None = None, suffix: str | None = None) -> 
     with reading() as session:
         place = _place(session, calls.endpoint(jurisdiction), sent)
         since, until = sent.moment("start_date"), sent.moment("end_date")
-        cut = _cut(sent, MOST_REQUESTS)
+        cut = asking.cut(sent, asking.MOST_REQUESTS)
         is_extended = sent.flag("extensions")
         ids = None
         if "service_request_id" in sent.values:
@@ -334,7 +352,7 @@ def list_updates(jurisdiction: str | None = None, suffix: str | None = None) -> 
             catalogue_of(session, place.id),
             updates.Window(
                 since=since,
-                until=until and until + _SECOND,
+                until=asking.after(until),
                 report_ids=ids,
                 is_newest_first=since is None,
                 skip=cut.skip,
@@ -361,7 +379,7 @@ def file_update(jurisdiction: str | None = None, suffix: str | None = None) -> R
             sent.fault("service_request_id was not provided")
         else:
             report_ids = requests.ids_of(
-                session, None if place is None else place.id, *_ids(sent.listed(_ID))
+                session, None if place is None else place.id, *asking.ids(sent.listed(_ID))
             )
             if len(report_ids) != 1:
                 sent.faults.append(missing("service_request_id: there is no such service request"))
@@ -444,94 +462,10 @@ def _version(place: JurisdictionRef) -> str:
 def _named(sent: Parameters, place: JurisdictionRef | None) -> tuple[Sequence[UUID], Sequence[int]]:
     """Ids and short numbers that were asked for; a number says nothing without a jurisdiction."""
     listed = sent.listed(_ID)
-    if len(listed) > MOST_REQUESTS:
-        sent.fault(f"{_ID}: at most {MOST_REQUESTS} at once")
-    ids, numbers = _ids(listed)
+    if len(listed) > asking.MOST_REQUESTS:
+        sent.fault(f"{_ID}: at most {asking.MOST_REQUESTS} at once")
+    ids, numbers = asking.ids(listed)
     return ids, numbers if place is not None else ()
-
-
-def _ids(names: Iterable[str]) -> tuple[list[UUID], list[int]]:
-    """Of these names the ids and the short numbers; what is neither is nobody's."""
-    ids: list[UUID] = []
-    numbers: list[int] = []
-    for name in names:
-        bare = name.removeprefix("#")
-        if bare.isascii() and bare.isdigit() and len(bare) <= 18:
-            numbers.append(int(bare))
-            continue
-        try:
-            ids.append(UUID(name))
-        except ValueError:
-            continue
-    return ids, numbers
-
-
-def _filters(sent: Parameters, place: JurisdictionRef, now: datetime, *, is_bulk: bool) -> Filters:
-    """What a list asks for."""
-    statuses: list[Status] = []
-    for word in sent.listed("status"):
-        try:
-            statuses += STATUSES[State(word.lower())]
-        except ValueError:
-            sent.fault(f"status: {word[:60]!r} is neither open nor closed")
-    since, until = sent.moment("start_date"), sent.moment("end_date")
-    changed_since, changed_until = sent.moment("updated_after"), sent.moment("updated_before")
-    for name, first, last in (
-        ("end_date", since, until),
-        ("updated_before", changed_since, changed_until),
-    ):
-        if first is not None and last is not None and first > last:
-            sent.fault(f"{name}: it lies before the beginning of the window")
-    if not is_bulk:
-        if since is not None and until is not None and until - since > MOST_DAYS:
-            sent.fault(f"end_date: a window may span at most {MOST_DAYS.days} days")
-        # Whoever asks what changed asks for old requests, too.
-        if changed_since is None and changed_until is None:
-            since, until = _window(since, until, now)
-    point = sent.point()
-    radius_m = sent.number("radius")
-    if radius_m is not None and not 0 < radius_m <= MAX_RADIUS_M:
-        sent.fault(f"radius: it is in metres, more than 0 and at most {MAX_RADIUS_M}")
-    return Filters(
-        jurisdiction_ids=(place.id,),
-        service_codes=sent.listed("service_code"),
-        statuses=tuple(dict.fromkeys(statuses)),
-        since=since,
-        until=_after(until),
-        updated_since=changed_since,
-        updated_until=_after(changed_until),
-        near=point,
-        radius_m=radius_m or _RADIUS_M,
-        box=sent.box("bbox"),
-    )
-
-
-def _window(
-    since: datetime | None, until: datetime | None, now: datetime
-) -> tuple[datetime, datetime | None]:
-    """The window of time, of the standard's 90 days where not both ends are said."""
-    try:
-        if since is None:
-            return (until or now) - MOST_DAYS, until
-        return since, until or since + MOST_DAYS
-    except OverflowError:
-        # At the ends of the calendar there is nothing to find.
-        return since or until or now, until or since
-
-
-def _after(end: datetime | None) -> datetime | None:
-    try:
-        return end and end + _SECOND
-    except OverflowError:
-        return end
-
-
-def _cut(sent: Parameters, most: int | None) -> Cut:
-    size = sent.whole("page_size", 1, MOST_REQUESTS)
-    page = sent.whole("page", 1, _LAST_PAGE) or 1
-    if size is None and (most is not None or page > 1):
-        size = most or MOST_REQUESTS
-    return Cut(skip=(page - 1) * (size or 0), size=size)
 
 
 def _idempotency_key(sent: Parameters) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from flask.testing import FlaskClient
@@ -102,10 +102,10 @@ class Open311:
     client: FlaskClient
     key: str
 
-    def get(self, path: str, **query: Any) -> TestResponse:
+    def get(self, path: str, **query: Any) -> Any:
         return self.client.get(f"{URL}/{path}", query_string=query)
 
-    def post(self, path: str = "requests.json", **form: Any) -> TestResponse:
+    def post(self, path: str = "requests.json", **form: Any) -> Any:
         """A form; names that are no Python names come in `also`."""
         form |= form.pop("also", {})
         form.setdefault("api_key", self.key)
@@ -133,10 +133,10 @@ def read(answer: TestResponse) -> Any:
     text = answer.get_data(as_text=True)
     assert text.startswith('<?xml version="1.0" encoding="utf-8"?>')
     assert "xmlns" not in text
-    return _parsed(ElementTree.fromstring(text.encode()))
+    return _parsed(ET.fromstring(text.encode()))
 
 
-def _parsed(element: ElementTree.Element) -> Any:
+def _parsed(element: ET.Element) -> Any:
     assert not element.attrib
     if element.tag in ITEMS:
         assert {child.tag for child in element} <= {ITEMS[element.tag]}

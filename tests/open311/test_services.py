@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
@@ -139,9 +141,9 @@ def test_of_several_cities_one_must_be_named(
     refused = client.get("/open311/v2/services.json")
     assert refused.status_code == 400
     assert "montpellier, sete" in refused.json[0]["description"]
-    named = client.get("/open311/v2/services.json?jurisdiction_id=sete")
+    named: Any = client.get("/open311/v2/services.json?jurisdiction_id=sete")
     assert [each["service_code"] for each in named.json] == ["quai"]
-    own = client.get("/open311/sete/v2/services.json")
+    own: Any = client.get("/open311/sete/v2/services.json")
     assert own.json == named.json
     assert client.get("/open311/v2/services.json?jurisdiction_id=nimes").status_code == 404
     assert client.get("/open311/nimes/v2/services.json").status_code == 404
