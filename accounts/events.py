@@ -17,3 +17,7 @@ ACCOUNT_CHANGED = declare(
 CONTACT_ASKED = declare(
     "contact.asked", "Somebody wants a new contact for their account. Data: challenge_id."
 )
+ACCOUNT_CLOSED = declare(
+    "account.closed",
+    "Somebody ended their account; what is held on them is to be erased. Subject: the person.",
+)

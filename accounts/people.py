@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from accounts import notices, passwords
+from accounts import events, notices, passwords
 from accounts.contact_rules import ContactPoint
 from accounts.errors import (
     NoSuchPersonError,
@@ -28,6 +28,7 @@ from accounts.rules import (
     normal_email,
 )
 from core.ids import new_id
+from core.outbox import emit
 from geo import jurisdictions
 from geo.models import Jurisdiction
 
@@ -137,6 +138,18 @@ def shut_out(session: Session, person: Person, *, now: datetime) -> None:
         .values(revoked_at=now)
     )
     end_invitations(session, person.id, None, now)
+
+
+def close(session: Session, person_id: UUID, *, now: datetime) -> None:
+    """End an account at its holder's wish; what is held on them is erased by the pipeline.
+
+    In the caller's transaction. Twice at once is once: the second finds nobody to let in.
+    """
+    person = session.get_one(Person, person_id, with_for_update=True, populate_existing=True)
+    if not person.is_active:
+        return
+    shut_out(session, person, now=now)
+    emit(session, events.ACCOUNT_CLOSED, person_id)
 
 
 def end_invitations(

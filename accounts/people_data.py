@@ -1,7 +1,7 @@
 """Everything held on one person: what each feature answers, and what the accounts themselves hold.
 
 A feature that stores anything about people has a module `people_data` with the functions of
-`Contribution`; `app.person_data` asks all of them. `held` reads, `erase` forgets, in the caller's
+`Contribution`; `workers.person_data` asks all of them. `held` reads, `erase` forgets, in the caller's
 transaction; both may be called again and again. What stays after erasing holds ids at most: the id
 of somebody without a name.
 """
@@ -107,6 +107,11 @@ def identify(session: Session, *, email: str | None = None, phone: str | None = 
     if found is None:
         return Who(None, email, phone)
     return Who(found.id, found.email, found.phone)
+
+
+def is_known(session: Session, person_id: UUID) -> bool:
+    """Whether there still is that account."""
+    return bool(session.scalar(sa.select(sa.exists().where(Person.id == person_id))))
 
 
 def of_person(session: Session, person_id: UUID) -> Who:

@@ -14,12 +14,12 @@ from accounts.audit import OPERATOR
 from accounts.cli import accounts_commands
 from accounts.contact_rules import PhoneError, normal_phone
 from accounts.rules import normal_email
-from app import person_data
 from app.config import Settings
-from app.person_data import Outcome
 from core.clock import utc_now
 from core.db import reading, transaction
 from core.errors import DomainError
+from workers import person_data
+from workers.person_data import Outcome
 
 __all__ = ["accounts_commands"]
 

@@ -8,14 +8,13 @@ from uuid import UUID
 from flask import Response, current_app, send_file
 from flask_smorest import Blueprint
 
-from accounts import people_data
+from accounts import people, people_data
 from accounts.access import SESSION, allow, current_actor
-from app import person_data
-from app.config import Settings
 from core.clock import utc_now
-from core.db import reading, transaction
+from core.db import transaction
 from core.errors import ConflictError
 from core.limits import Allowance, limited
+from workers import person_data
 
 blueprint = Blueprint("person_data", __name__, description="Your own data: take it, or end it.")
 
@@ -60,20 +59,15 @@ def export_me() -> Response:
 @blueprint.response(204)
 @blueprint.alt_response(409, description="The account has a role: the city ends it")
 def erase_me() -> Response:
-    """Erase the caller: account, contacts and name everywhere. Their reports stay, without them."""
+    """End the account at once, and erase the caller everywhere within minutes.
+
+    Contacts and name go from every report and message; the reports stay, without them.
+    """
     me = _me()
-    settings: Settings = current_app.extensions["settings"]
-    with reading() as session:
+    with transaction() as session:
         if people_data.is_staff(session, me):
             raise StaffAccountError
-        who = people_data.of_person(session, me)
-    person_data.erase(
-        who,
-        current_actor(),
-        storage=current_app.extensions["storage"],
-        data_dir=settings.data_dir,
-        now=utc_now(),
-    )
+        people.close(session, me, now=utc_now())
     return Response(status=204)
 
 

@@ -15,9 +15,11 @@ from celery import shared_task
 from flask import current_app
 from sqlalchemy.orm import Session
 
+from accounts import people_data
+from accounts.actors import Actor
 from core import outbox
 from core.clock import utc_now
-from core.db import transaction
+from core.db import reading, transaction
 from core.outbox import Event
 from geo import geocoding
 from geo.geocoding import AddressQuestion, Answer, Geocoder, Outcome, PositionQuestion, Question
@@ -27,7 +29,17 @@ from notifications.links import Links
 from notifications.messages import Sent
 from reports import locating
 from reports import triage as triaging
-from workers.queues import ANNOUNCE, CLEAN_PHOTO, DELIVER, GEOCODE, LOCATE, REACTIONS, TRIAGE
+from workers import person_data
+from workers.queues import (
+    ANNOUNCE,
+    CLEAN_PHOTO,
+    DELIVER,
+    ERASE,
+    GEOCODE,
+    LOCATE,
+    REACTIONS,
+    TRIAGE,
+)
 from workers.reacting import Counts, Work, in_transaction, outside
 
 #: Claimed messages are ours for so long. Sending stops before that, so nobody takes over what is
@@ -124,6 +136,17 @@ def clean_photo(event_ids: Sequence[int]) -> None:
     outside(CLEAN_PHOTO, event_ids, work)
 
 
+@shared_task(name="pipeline.erase")
+def erase(event_ids: Sequence[int]) -> None:
+    """Erase people who ended their accounts."""
+
+    def work(events: Sequence[Event]) -> Work:
+        erased = [erase_person(person_id) for person_id in _subjects(events)]
+        return Work(record=lambda _session: {"erased": sum(erased)})
+
+    outside(ERASE, event_ids, work)
+
+
 #: The task of each reaction, to run it in this process.
 TASKS = {
     LOCATE: locate,
@@ -132,6 +155,7 @@ TASKS = {
     GEOCODE: geocode,
     DELIVER: deliver,
     CLEAN_PHOTO: clean_photo,
+    ERASE: erase,
 }
 
 
@@ -160,6 +184,23 @@ def send(ids: Sequence[UUID] | None) -> Counts:
         counts["claimed"] += len(claimed)
         counts["sent"] += sum(isinstance(outcome.result, Sent) for outcome in outcomes)
     return counts
+
+
+def erase_person(person_id: UUID) -> bool:
+    """Erase somebody at their own wish, wherever anything is held; False: it was done before."""
+    settings = current_app.extensions["settings"]
+    with reading() as session:
+        if not people_data.is_known(session, person_id):
+            return False
+        who = people_data.of_person(session, person_id)
+    person_data.erase(
+        who,
+        Actor(person_id=person_id),
+        storage=current_app.extensions["storage"],
+        data_dir=settings.data_dir,
+        now=utc_now(),
+    )
+    return True
 
 
 def ask_geocoder(report_ids: Sequence[UUID] | None, *, limit: int = 10) -> Counts:

@@ -18,6 +18,7 @@ ANNOUNCE = "announce"
 GEOCODE = "geocode"
 DELIVER = "deliver"
 CLEAN_PHOTO = "clean_photo"
+ERASE = "erase"
 
 PIPELINE_QUEUE = "pipeline"
 DELIVERY_QUEUE = "delivery"
@@ -35,13 +36,15 @@ QUEUE_OF: Mapping[str, str] = MappingProxyType(
         GEOCODE: DELIVERY_QUEUE,
         DELIVER: DELIVERY_QUEUE,
         CLEAN_PHOTO: MEDIA_QUEUE,
+        ERASE: HOUSE_QUEUE,
     }
 )
 
 #: How many events one message carries. Set-based work wants many; photos take a second each, and
-#: one event of deliveries may stand for a hundred messages.
+#: one event of deliveries may stand for a hundred messages. Erasing somebody looks through every
+#: text there is.
 BATCH_OF: Mapping[str, int] = MappingProxyType(
-    {LOCATE: 100, TRIAGE: 100, ANNOUNCE: 100, GEOCODE: 10, DELIVER: 4, CLEAN_PHOTO: 4}
+    {LOCATE: 100, TRIAGE: 100, ANNOUNCE: 100, GEOCODE: 10, DELIVER: 4, CLEAN_PHOTO: 4, ERASE: 1}
 )
 
 #: What follows when something happened. Every kind of event stands here; a test compares this
@@ -72,6 +75,7 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "invitation.sent": (ANNOUNCE,),
         "contact.asked": (ANNOUNCE,),
         "account.changed": (ANNOUNCE,),
+        "account.closed": (ERASE,),
         "delivery.queued": (DELIVER,),
         "webhook.pinged": (ANNOUNCE,),
     }

@@ -33,7 +33,6 @@ from accounts.models import (
 )
 from accounts.people_data import Who
 from accounts.rules import Role
-from app import person_data
 from core.clock import utc_now
 from core.db import db, reading, transaction
 from core.ids import new_id
@@ -63,6 +62,7 @@ from tests.factories import (
     stored,
 )
 from tests.workers.driving import run_pipeline
+from workers import person_data, pipeline
 
 NAME = "Zéphyrine Quatrebarbes"
 EMAIL = "zephyrine.quatrebarbes@courriel.example"
@@ -575,19 +575,29 @@ def test_somebody_signed_in_takes_what_is_held_on_them(
 def test_somebody_signed_in_ends_their_account(
     app: Flask, client: FlaskClient, session: Session, citizen: SignedIn
 ) -> None:
-    mine = new_report(session)
+    mine, me = new_report(session), citizen.id
     new_follower(session, mine, is_reporter=True, person_id=citizen.id, email=EMAIL)
     token = token_for(app.config["SECRET_KEY"], Purpose.TRACK, mine.id, 1)
 
     assert client.delete("/api/v1/me").status_code == 401
     assert client.delete("/api/v1/me", headers=citizen.headers).status_code == 204
 
+    # Closed at once, for whoever is signed in and for whoever has a link; erased behind it.
     assert client.get("/api/v1/me", headers=citizen.headers).status_code == 401
+    assert not session.get_one(Person, me).is_active
+    [event] = stored(session, OutboxEvent, name="account.closed")
+    assert (event.subject_id, event.data) == (me, {})
+    assert run_pipeline(app) == 1
+    with app.app_context():
+        assert not pipeline.erase_person(me)
+
     assert client.get(f"/api/v1/reports/{mine.id}").status_code == 200
     with_link = client.get(f"/api/v1/reports/{mine.id}?token={token}")
     assert with_link.status_code == 404
     assert not stored(session, Person, email=EMAIL)
     assert not [row for row in stored(session, Follower) if row.email == EMAIL]
+    [entry] = stored(session, AuditEntry, action="person.erased")
+    assert (entry.actor_kind, entry.actor_id) == ("person", me)
 
 
 def test_a_staff_account_is_not_its_holders_to_end_and_a_key_ends_nothing(
