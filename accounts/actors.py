@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from accounts.models import ApiKey, GrantOrigin, Person, RoleGrant, SignInSession, SignInWay
-from accounts.rules import PERMISSIONS, Permission, Role
+from accounts.rules import PERMISSIONS, Permission, Role, is_idle
 from accounts.secrets import KEY_PREFIX, SESSION_PREFIX, digest
 from geo.models import Jurisdiction
 
@@ -125,6 +125,12 @@ def find(session: Session, token: str, *, now: datetime) -> Actor | None:
     if not rows:
         return None
     first = rows[0]
+    if (
+        first.is_browser
+        and any(row.role is not None and PERMISSIONS[Role(row.role)] for row in rows)
+        and is_idle(first.session_seen_at or first.session_created_at, now)
+    ):
+        return None
     is_vouched_for = (
         first.api_key_id is not None
         or first.has_second_factor
@@ -197,6 +203,7 @@ def _by_session(hashed: bytes, now: datetime) -> sa.Select[*tuple[Any, ...]]:
             SignInSession.is_browser,
             SignInSession.has_second_factor,
             SignInSession.last_seen_at.label("session_seen_at"),
+            SignInSession.created_at.label("session_created_at"),
             *_GRANT,
         )
         .select_from(SignInSession)
@@ -226,6 +233,7 @@ def _by_key(hashed: bytes, now: datetime) -> sa.Select[*tuple[Any, ...]]:
             sa.null().label("is_browser"),
             sa.null().label("has_second_factor"),
             sa.null().label("session_seen_at"),
+            sa.null().label("session_created_at"),
             *_GRANT,
         )
         .select_from(ApiKey)

@@ -6,7 +6,7 @@ import enum
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 class Role(enum.StrEnum):
@@ -68,6 +68,10 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
 
 #: Staff see personal data: they sign in once a working day. (OWASP ASVS 4.0, 3.3.2, level 2.)
 STAFF_SESSION = timedelta(hours=12)
+
+#: And again in a browser that was left alone for so long: it may stand on a counter. (NIST SP
+#: 800-63B, 4.2.3.) A telephone locks itself, so an app's session has no such end.
+STAFF_IDLE = timedelta(minutes=30)
 
 #: Citizens see their own reports only, and look at them rarely.
 CITIZEN_SESSION = timedelta(days=14)
@@ -171,6 +175,14 @@ class PasswordFault(enum.StrEnum):
 def session_lifetime(roles: Iterable[Role]) -> timedelta:
     """How long a session of somebody with these roles lasts, from sign-in, used or not."""
     return STAFF_SESSION if any(PERMISSIONS[role] for role in roles) else CITIZEN_SESSION
+
+
+def is_idle(last_seen_at: datetime, now: datetime) -> bool:
+    """Whether a browser's session was left alone too long for one of staff.
+
+    Never before `STAFF_IDLE`, and at most `SEEN_RECORDED_EVERY` after it.
+    """
+    return now - last_seen_at > STAFF_IDLE + SEEN_RECORDED_EVERY
 
 
 def lock_after(failures: int) -> timedelta | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from typing import Any
 from uuid import UUID
 
 from flask import Response, current_app, send_file
 from flask_smorest import Blueprint
 
-from accounts import people, people_data
+from accounts import people, people_data, signing_in
 from accounts.access import SESSION, allow, current_actor
+from accounts.errors import WrongPasswordError
+from accounts.security_schemas import FreshProofIn
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import ConflictError
@@ -56,18 +59,30 @@ def export_me() -> Response:
 @blueprint.route("/me", methods=["DELETE"])
 @allow(SESSION)
 @limited(Allowance.SIGN_IN_LINK)
+@blueprint.arguments(FreshProofIn)
 @blueprint.response(204)
+@blueprint.alt_response(403, description="`fresh_proof_needed`: send the password")
 @blueprint.alt_response(409, description="The account has a role: the city ends it")
-def erase_me() -> Response:
+@blueprint.alt_response(429, description="Too many wrong passwords; `Retry-After` says how long")
+def erase_me(sent: dict[str, Any]) -> Response:
     """End the account at once, and erase the caller everywhere within minutes.
 
     Contacts and name go from every report and message; the reports stay, without them.
+    With the password; without, where the session was opened by link or code in the last 15 minutes.
     """
-    me = _me()
+    me, now = _me(), utc_now()
+    secret = current_app.config["SECRET_KEY"]
     with transaction() as session:
         if people_data.is_staff(session, me):
             raise StaffAccountError
-        people.close(session, me, now=utc_now())
+        is_shown = signing_in.prove_freshly(
+            session, secret, current_actor(), password=sent.get("password"), now=now
+        )
+        if is_shown:
+            people.close(session, me, now=now)
+    # Only now: the failure counts, and an error inside the transaction would undo the count.
+    if not is_shown:
+        raise WrongPasswordError(field="password")
     return Response(status=204)
 
 

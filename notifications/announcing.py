@@ -293,7 +293,7 @@ def _to_holders(
         person = people.get(event.subject_id)
         if person is None:
             continue
-        before = proofs.get(event.data.get("challenge_id"))
+        before = proofs.get(str(event.data.get("challenge_id")))
         email, phone = (
             (person.email, person.phone) if before is None else (before.old_email, before.old_phone)
         )

@@ -16,8 +16,18 @@ from flask import Response, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from accounts import audit, contacts, people, profiles, second_factor, sessions, signing_in
-from accounts.access import SESSION, allow, current_actor
+from accounts import (
+    audit,
+    contacts,
+    cookies,
+    people,
+    people_data,
+    profiles,
+    second_factor,
+    sessions,
+    signing_in,
+)
+from accounts.access import EVERYONE, SESSION, allow, current_actor
 from accounts.actors import Actor
 from accounts.contact_rules import PHONE_MAX, ContactKind
 from accounts.contacts import Proof
@@ -41,6 +51,14 @@ from core.limits import Allowance, limited
 from geo import jurisdictions
 from web.pages import blueprint, page, reader_language
 
+
+class NotSureError(InvalidError):
+    """The box that says that somebody means it was not ticked."""
+
+    code = "not_sure"
+    title = "Tick the box if you mean it"
+
+
 #: What somebody may type as a code, with spaces and hyphens.
 _CODE_MAX = 40
 
@@ -50,6 +68,13 @@ _CODE_MAX = 40
 def account() -> ResponseReturnValue:
     """What is kept of the reader, and what they may change."""
     return _show(done=request.args.get("done"))
+
+
+@blueprint.get("/account/ended")
+@allow(EVERYONE)
+def farewell() -> ResponseReturnValue:
+    """Said to whoever has just ended their account."""
+    return page("account_ended.html")
 
 
 @blueprint.route("/account/<action>", methods=["GET", "POST"])
@@ -91,6 +116,7 @@ def _show(
             sessions=sessions.of_person(session, actor, now=now),
             is_fresh=signing_in.is_fresh(session, actor, signing_in.WITHOUT_PASSWORD, now=now),
             is_recovering=signing_in.is_fresh(session, actor, signing_in.RECOVERING, now=now),
+            is_staff=people_data.is_staff(session, person.id),
             done=done if done in _DONE else None,
             error=error,
             action=action,
@@ -339,6 +365,26 @@ def _end_factor(actor: Actor) -> Done:
     return "factor_off"
 
 
+def _end_account(actor: Actor) -> Done:
+    """Close the account for good; what is held on its holder is erased by the pipeline."""
+    if request.form.get("sure") != "yes":
+        raise NotSureError
+    assert actor.person_id is not None
+    with transaction() as session:
+        if people_data.is_staff(session, actor.person_id):
+            raise NotFoundError
+        is_shown = _shows_freshly(session, actor, utc_now())
+        if is_shown:
+            people.close(session, actor.person_id, now=utc_now())
+    # Only now: the failure counts.
+    if not is_shown:
+        raise WrongPasswordError
+    answer = redirect(url_for("web.farewell", lang=request.args.get("lang")), 303)
+    assert isinstance(answer, Response)
+    cookies.drop(answer)
+    return answer
+
+
 def _shows_factor(session: Session, person: Person, now: datetime) -> bool:
     """Whether the form holds a code of the second factor; a wrong one is counted.
 
@@ -390,6 +436,7 @@ _ACTIONS: Mapping[str, Callable[[Actor], Done]] = {
     "second-factor-confirmation": _confirm_factor,
     "second-factor-end": _end_factor,
     "recovery-codes": _renew_codes,
+    "end": _end_account,
 }
 
 _DONE = frozenset({"profile", "contact", "given_up", "password", "ended", "factor_off"})

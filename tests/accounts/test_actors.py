@@ -22,6 +22,7 @@ from tests.factories import (
     new_person,
     new_staff,
     new_team,
+    sign_in,
 )
 from tests.statements import count_statements
 
@@ -184,3 +185,24 @@ def test_somebody_deactivated_is_out_at_the_next_call(
     one.person.is_active = False
     session.flush()
     assert client.get("/api/v1/me", headers=one.headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("is_browser", "is_staff", "minutes", "is_known"),
+    [
+        (True, True, 29, True),
+        (True, True, 36, False),
+        (True, False, 36, True),
+        (False, True, 36, True),
+    ],
+)
+def test_staff_who_left_a_browser_alone_sign_in_again(
+    session: Session, is_browser: bool, is_staff: bool, minutes: int, is_known: bool
+) -> None:
+    city, person = new_jurisdiction(session), new_person(session)
+    if is_staff:
+        grant(session, person, Role.AGENT, city)
+    seen_at = utc_now()
+    token = sign_in(session, person, is_browser=is_browser, last_seen_at=seen_at)
+    found = actors.find(session, token, now=seen_at + timedelta(minutes=minutes))
+    assert (found is not None) == is_known

@@ -51,10 +51,15 @@ def test_a_password(client: FlaskClient, session: Session, camille: SignedIn) ->
 
 def test_a_password_that_the_operator_replaced(session: Session) -> None:
     city = new_jurisdiction(session)
-    values = {"jurisdiction_id": city.id, "team_id": None, "now": utc_now()}
     for word in (PASSWORD, PASSWORD, "tournesol vélo marais 47"):
         given = people.create_person(
-            session, "a@ville.example", Role.AGENT, password=word, **values
+            session,
+            "a@ville.example",
+            Role.AGENT,
+            jurisdiction_id=city.id,
+            team_id=None,
+            password=word,
+            now=utc_now(),
         )
     # Neither making the account nor the same password again is news.
     assert told(session, session.get_one(Person, given.person_id)) == ["password"]

@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 from sqlalchemy.orm import Session
 
-from accounts import people_data
+from accounts import passwords, people_data
 from accounts.audit import OPERATOR
 from accounts.models import (
     ApiKey,
@@ -741,3 +741,20 @@ def test_a_whole_story_leaves_nothing_of_its_people_in_the_logs(
     lines = "".join(captured.read_global_capture()).lower()
     assert "request.answered" in lines
     assert [spelling for spelling in SPELLINGS if spelling in lines] == []
+
+
+def test_whoever_finds_an_open_session_does_not_end_the_account(
+    client: FlaskClient, session: Session
+) -> None:
+    person = new_person(session, password_hash=passwords.hashed("correct horse battery staple"))
+    headers = {"Authorization": f"Bearer {sign_in(session, person, way='password')}"}
+    for sent, code in (
+        ({}, "fresh_proof_needed"),
+        ({"password": "something else"}, "wrong_password"),
+    ):
+        answer = client.delete("/api/v1/me", json=sent, headers=headers)
+        assert answer.json["code"] == code
+    assert person.is_active
+    right = {"password": "correct horse battery staple"}
+    assert client.delete("/api/v1/me", json=right, headers=headers).status_code == 204
+    assert not person.is_active

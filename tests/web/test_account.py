@@ -486,3 +486,48 @@ def test_a_form_behind_a_link_works_for_whoever_is_signed_in(
     assert client.post(f"{path}/addition", data={"text": "Devant le 12."}).status_code == 403
     sent = client.post(f"{path}/addition", data={"text": "Devant le 12.", "csrf": csrf})
     assert sent.status_code == 303
+
+
+# -- one's data -----------------------------------------------------------------------------------
+
+
+def test_one_takes_ones_data_with_a_link(
+    client: FlaskClient, session: Session, csrf: str, person: Person
+) -> None:
+    assert 'href="/api/v1/me/export"' in client.get("/account").get_data(as_text=True)
+    answer = client.get("/api/v1/me/export")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename=riverain-")
+    answer.close()
+
+
+def test_an_account_is_ended_by_who_means_it_and_shows_the_password(
+    client: FlaskClient, session: Session, csrf: str, person: Person
+) -> None:
+    assert "your reports, without your name" in text_of(client.get("/account?lang=en"))
+    for form, words in (
+        ({"password": PASSWORD}, "Tick the box"),
+        ({"sure": "yes"}, "this takes your password"),
+        ({"sure": "yes", "password": "something else"}, "not your present password"),
+    ):
+        refused = act(client, csrf, "end", **form)
+        assert refused.status_code in (403, 422)
+        assert words in text_of(refused), text_of(refused)
+    assert person.is_active
+
+    ended = act(client, csrf, "end", sure="yes", password=PASSWORD)
+    assert (ended.status_code, ended.headers["Location"]) == (303, "/account/ended?lang=en")
+    assert cookie_of(client) is None
+    session.refresh(person)
+    assert not person.is_active
+    assert "Your account is ended" in text_of(client.get("/account/ended?lang=en"))
+
+
+def test_an_account_with_a_role_is_the_citys_to_end(client: FlaskClient, session: Session) -> None:
+    agent = new_staff(session, new_jurisdiction(session), Role.AGENT)
+    csrf = browse_as(client, session, agent.person)
+    shown = client.get("/account?lang=en")
+    assert "it is the city’s to end" in text_of(shown)
+    assert 'name="sure"' not in shown.get_data(as_text=True)
+    assert act(client, csrf, "end", sure="yes").status_code == 404
+    assert agent.person.is_active
