@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
-from werkzeug.routing import Rule
+from werkzeug.routing import BaseConverter, Rule
 
 from accounts.access import EVERYONE, SIGNED_IN, allow
 from core.clock import utc_now
@@ -64,7 +64,9 @@ def install(app: Flask) -> None:
 
 blueprint.register_error_handler(Refusal, calls.on_refusal)
 blueprint.register_error_handler(DomainError, calls.on_domain_error)
-blueprint.register_error_handler(HTTPException, calls.on_http_error)
+# By their codes, too: the application's handler of a code goes before a blueprint's of a class.
+for _class_or_code in (HTTPException, 404, 405):
+    blueprint.register_error_handler(_class_or_code, calls.on_http_error)
 blueprint.register_error_handler(OperationalError, calls.on_missing_database)
 blueprint.register_error_handler(PoolTimeoutError, calls.on_missing_database)
 blueprint.register_error_handler(Exception, calls.on_defect)
@@ -415,12 +417,20 @@ def nothing_here(rest: str) -> Response:
 _RESOURCES = frozenset({"discovery", "services", "requests", "tokens", "servicerequestupdates"})
 
 
+class _Anything(BaseConverter):
+    """The rest of a path, line ends included."""
+
+    regex = r"[\s\S]*"
+    part_isolating = False
+
+
 @blueprint.record
 def _catch_the_rest(state: Any) -> None:
     """Answer whatever else begins with our path, by any method."""
     app: Flask = state.app
     app.view_functions["open311.nothing_here"] = nothing_here
-    rule = Rule("/open311/<path:rest>", endpoint="open311.nothing_here", methods=None)
+    app.url_map.converters["anything"] = _Anything
+    rule = Rule("/open311/<anything:rest>", endpoint="open311.nothing_here", methods=None)
     app.url_map.add(rule)
 
 

@@ -143,6 +143,7 @@ ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "web.change_account:action": lambda place: "password",
     "size": lambda place: "full",
     "name": lambda place: "riverain.css",
+    "suffix": lambda place: "json",
 }
 
 #: What the bodies are filled with: the smallest that each operation takes.
@@ -373,7 +374,8 @@ class Route:
     @property
     def names_something(self) -> bool:
         """Whether its path names a thing that is somebody's."""
-        return bool(self.rule.arguments - {"token", "size", "name", "action", "code"})
+        nobodys = {"token", "size", "name", "action", "code", "suffix", "jurisdiction"}
+        return bool(self.rule.arguments - nobodys)
 
     def sample(self, name: str) -> Callable[[Place], Any]:
         """What stands for that part of its path."""
