@@ -153,7 +153,10 @@ class DuplicateOfIn(Schema):
 
     report = fields.Raw(
         required=True,
-        metadata={"description": "Its id or its number.", "oneOf": [{"type": "string"}]},
+        metadata={
+            "description": "Its id or its number.",
+            "oneOf": [{"type": "string"}, {"type": "integer"}],
+        },
     )
 
     @ma.validates("report")

@@ -42,6 +42,28 @@ def test_the_tour_names_every_call_about_reports(app: Flask) -> None:
     assert routed - shown == set()
 
 
+def test_the_tour_names_what_the_demo_city_has() -> None:
+    city = TOUR.parents[1] / "cities" / "montpellier"
+    teams = (city / "teams.yaml").read_text(encoding="utf-8")
+    services = (city / "services.yaml").read_text(encoding="utf-8")
+    quarters = (city / "areas" / "quartiers.geojson").read_text(encoding="utf-8")
+    named = {
+        teams: re.findall(r'"team": "([^"]+)"|/queues/([a-z-]+)/', TEXT),
+        services: re.findall(r'"service_code": "([^"]+)"|/services/([a-z-]+)', TEXT),
+        quarters: re.findall(r"area=quartiers:([^&\"]+)()", TEXT),
+    }
+    for text, pairs in named.items():
+        names = {one or other for one, other in pairs} - {"needs-place", "unrouted", "review"}
+        assert names
+        for name in names:
+            assert re.search(rf'code"?: ?"?{re.escape(name)}\b', text), name
+
+
+def test_the_tour_says_which_city_where_nothing_else_does() -> None:
+    """`make run` loads two demo cities, and a service's code alone names neither."""
+    assert not re.findall(r'"\$API/services/[a-z-]+"', TEXT)
+
+
 def test_the_tour_tells_the_life_cycle_of_the_code() -> None:
     table = {
         cells[0].strip("` "): [set(re.findall(r"`(\w+)`", cell)) for cell in cells[1:4]]
