@@ -278,6 +278,10 @@ def _status_key(entry: HistoryEntry) -> str | None:
     data: Mapping[str, Any] = entry.data
     if status is Status.ON_HOLD and data.get("reason") == HELD_FOR_ANSWER:
         return None  # the question itself follows in the story
+    if entry.from_status == Status.ON_HOLD and entry.actor_kind == ActorKind.SYSTEM:
+        return None  # the answer that ended the hold stands there; the work was begun before
+    if entry.from_status == Status.ON_HOLD and status is Status.IN_PROGRESS:
+        return "resumed"
     if status is Status.CLOSED and by_reporter:
         return "withdrawn"
     if status is Status.REOPENED and by_reporter:

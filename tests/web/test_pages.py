@@ -382,6 +382,28 @@ def test_the_story_of_a_duplicate_is_in_order_and_its_own(
     assert "Retiré" not in story
 
 
+def test_work_that_waited_goes_on_and_does_not_begin_again(
+    client: FlaskClient, session: Session
+) -> None:
+    report = a_report(session, Status.ASSIGNED)
+    lifecycle.move(session, report, Status.IN_PROGRESS, by=STAFF, now=utc_now())
+    remarks.ask(session, report, "De quel côté ?", hold=True, by=STAFF, now=utc_now())
+    conversation.answer(session, report, "Côté pair.", now=utc_now())
+
+    answered = text_of(client.get(track(report)))
+
+    assert answered.count("Intervention commencée") == 1
+    assert "Intervention reprise" not in answered
+
+    for status in (Status.ON_HOLD, Status.IN_PROGRESS):
+        lifecycle.move(session, report, status, by=STAFF, now=utc_now())
+
+    resumed = text_of(client.get(track(report)))
+
+    assert resumed.count("Intervention commencée") == 1
+    assert resumed.count("Intervention reprise") == 1
+
+
 # -- followers ------------------------------------------------------------------------------------
 
 
