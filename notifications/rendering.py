@@ -220,13 +220,15 @@ def _proof(known: Gathered, one: Claimed, now: datetime, *, with_html: bool) -> 
     zone: tzinfo = place.time_zone if place is not None else UTC
     occasion = Occasion(one.event)
     is_sign_in = occasion is Occasion.SIGN_IN
+    until = clock_in(
+        one.locale, place.country if place is not None else "", zone, challenge.expires_at
+    )
     facts = Facts(
         city=_city(place, one.locale) if place is not None else "Riverain",
         link=known.links.sign_in(challenge.id, one.locale) if is_sign_in else "",
         code=challenges.code(known.links.secret, challenge.id),
-        expires_at=clock_in(
-            one.locale, place.country if place is not None else "", zone, challenge.expires_at
-        ),
+        # Where no city is meant nobody knows the reader's clock.
+        expires_at=until if place is not None else f"{until} UTC",
     )
     to = challenge.email if one.channel is Channel.EMAIL else challenge.phone
     return _to_person(known, one, _given(to), occasion, facts, with_html=with_html)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -483,3 +483,20 @@ def test_a_new_contact_that_was_proved_is_told_to_where_somebody_was_reached_bef
     assert "ancienne@courriel.example" in told
     assert "Une nouvelle adresse électronique a été confirmée" in told
     assert "nouvelle@courriel.example" not in told
+
+
+def test_where_no_city_is_meant_a_code_says_whose_clock_ends_it(
+    session: Session, folder: Any, outbox: Path
+) -> None:
+    challenge = SignInChallenge(
+        email="dora@courriel.example",
+        locale="fr",
+        created_at=WEDNESDAY,
+        expires_at=WEDNESDAY + timedelta(minutes=15),
+    )
+    session.add(challenge)
+    session.flush()
+    announce(session, [new_event("sign_in.asked", challenge.id, None, at=WEDNESDAY)], now=WEDNESDAY)
+    send_due(session, folder, now=WEDNESDAY)
+    (told,) = letters(outbox)
+    assert f"{challenge.expires_at.astimezone(UTC):%H:%M} UTC" in told
