@@ -14,6 +14,7 @@ from app.city import LoadedCity, load_city
 from app.city_reading import CityFolderError, read_city
 from geo.models import Address, Area, Jurisdiction
 from reports.models import RoutingRule, Service
+from reports.retention_rules import DEFAULT, Terms
 from reports.routing_rules import from_data
 from tests.factories import new_report
 
@@ -110,6 +111,33 @@ def test_an_edited_folder_updates_and_moves_the_version(session: Session, folder
     assert second.changes["rules"].updated == 1
     pothole = session.scalars(sa.select(Service).where(Service.code == "pothole")).one()
     assert pothole.names["en"] == "Hole in the road"
+
+
+def test_a_service_keeps_people_as_long_as_its_city_unless_it_says_otherwise(
+    session: Session, folder: Path
+) -> None:
+    edit(folder, "city.yaml", "{contacts_days: 365, photos_days: 730}", "{contacts_days: 100}")
+    edit(
+        folder,
+        "services.yaml",
+        "- code: pothole\n",
+        "- code: pothole\n    retention: {photos_days: 7}\n",
+    )
+    load(session, folder)
+    kept = {
+        service.code: Terms.of(service.retention) for service in session.scalars(sa.select(Service))
+    }
+    assert kept.pop("pothole") == Terms(contacts_days=100, photos_days=7)
+    assert set(kept.values()) == {Terms(contacts_days=100, photos_days=DEFAULT.photos_days)}
+
+    edit(folder, "services.yaml", "{photos_days: 7}", "{contacts_days: 5, photos_days: 7}")
+    load(session, folder)
+    edited = session.scalars(
+        sa.select(Service)
+        .where(Service.code == "pothole")
+        .execution_options(populate_existing=True)
+    ).one()
+    assert Terms.of(edited.retention) == Terms(contacts_days=5, photos_days=7)
 
 
 def test_a_removed_service_is_deleted_only_when_no_request_names_it(
