@@ -42,11 +42,11 @@ def list_(jurisdiction: str | None, past: bool) -> None:
             limit=_MOST_LISTED,
         )
     for block in page.items:
-        who = block.network or block.person_id or f"an {block.kind.value} (kept as a digest)"
-        where = codes[block.jurisdiction_id] if block.jurisdiction_id else "everywhere"
+        who = block.network or block.person_id or "kept as a digest"
+        where = f"in {codes[block.jurisdiction_id]}" if block.jurisdiction_id else "everywhere"
         until = f", until {block.expires_at:%Y-%m-%d %H:%M} UTC" if block.expires_at else ""
         over = ", lifted" if block.lifted_at else ""
-        click.echo(f"{block.id} {block.kind.value} {who} in {where}{until}{over}: {block.reason}")
+        click.echo(f"{block.id} {block.kind.value} {who}, {where}{until}{over}: {block.reason}")
     if not page.items:
         click.echo("Nobody is blocked.", err=True)
 

@@ -297,7 +297,7 @@ def test_the_operator_blocks_everywhere_and_lifts(
     block_id = made.output.split()[-1]
     assert client.post(REPORTS, json=payload()).status_code == 403
     shown = runner.invoke(args=["blocks", "list"])
-    assert f"{block_id} network 127.0.0.1/32 in everywhere" in shown.output
+    assert f"{block_id} network 127.0.0.1/32, everywhere" in shown.output
     # Those who manage a city see it and cannot lift it.
     assert client.get(URL, headers=manager).json["items"][0]["jurisdiction"] is None
     assert client.delete(f"{URL}/{block_id}", headers=manager).status_code == 403
