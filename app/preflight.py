@@ -156,6 +156,10 @@ def place_of(url: str) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """What an error says last, as a sentence."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """What an error says last, as a sentence.
+
+    libpq ends with a question, "Is the server running …?"; the reason stands before it.
+    """
+    said = (line.strip() for line in str(error).splitlines())
+    lines = [line for line in said if line and not line.endswith("?")]
     return (lines[-1] if lines else type(error).__name__).rstrip(".") + "."

@@ -81,6 +81,12 @@ def test_a_port_that_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
     assert f"PORT is {port!r}".replace("'", "") in refusal(tmp_path, PORT=port).replace("'", "")
 
 
+def test_a_database_that_is_away_is_refused_with_the_reason(tmp_path: Path) -> None:
+    said = refusal(tmp_path, DATABASE_URL="postgresql+psycopg://x@127.0.0.1:1/x")
+    assert "does not answer" in said
+    assert said.rstrip().endswith("Connection refused.")
+
+
 def test_a_data_dir_that_is_a_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
