@@ -1,9 +1,9 @@
 """Everything held on one person: what each feature answers, and what the accounts themselves hold.
 
 A feature that stores anything about people has a module `people_data` with the functions of
-`Contribution`; `workers.person_data` asks all of them. `held` reads, `erase` forgets, in the caller's
-transaction; both may be called again and again. What stays after erasing holds ids at most: the id
-of somebody without a name.
+`Contribution`; `workers.person_data` asks all of them. `held` reads, `erase` forgets, in the
+caller's transaction; both may be called again and again. What stays after erasing holds ids at
+most: the id of somebody without a name.
 """
 
 from __future__ import annotations
