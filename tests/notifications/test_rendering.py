@@ -104,7 +104,7 @@ def test_each_reads_their_own_language(session: Session, tell: Tell) -> None:
     # Occitan is not written here: the first language is.
     assert sorted(re.findall(r"Locale: (\w+)", "\n".join(messages))) == ["en", "en", "fr", "fr"]
     assert sum("it is fixed" in message for message in messages) == 2
-    assert sum("c'est réglé" in message for message in messages) == 2
+    assert sum("c’est réglé" in message for message in messages) == 2
 
 
 def test_public_words_are_quoted_and_internal_ones_never(session: Session, tell: Tell) -> None:
@@ -123,7 +123,7 @@ def test_a_follower_of_a_duplicate_reads_of_their_own_number(session: Session, t
     duplicate = new_report(session, service, parent=parent, address="2 rue Foch")
     new_follower(session, duplicate, is_reporter=True)
     (letter,) = tell("report.status_changed", parent, **resolved(session, parent, "Fait."))
-    assert f"Subject: Signalement n° {duplicate.number} : c'est réglé" in letter
+    assert f"Subject: Signalement n° {duplicate.number} : c’est réglé" in letter
     assert f"sous le n° {parent.number}" in letter
     assert "2 rue Foch" in letter
     assert link_in(letter, "r")[0] == duplicate.id
@@ -168,8 +168,8 @@ def test_whoever_takes_it_is_named_with_the_day_it_should_be_done(
     )
     new_follower(session, report, is_reporter=True)
     (letter,) = tell("report.assigned", report)
-    assert "L'équipe « Voirie centre » s'occupe" in letter
-    assert "d'ici le 14 mars 2026" in letter
+    assert "L’équipe « Voirie centre » s’occupe" in letter
+    assert "d’ici le 14 mars 2026" in letter
 
 
 def test_a_rejection_says_where_to_object_and_not_on_a_page_that_takes_no_words(

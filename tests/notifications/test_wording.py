@@ -173,17 +173,17 @@ def test_both_languages_have_the_same_files_and_blocks() -> None:
 def test_a_letter_reads_well_in_french() -> None:
     facts = dataclasses.replace(FULL, note="Rebouché ce matin.", parent_number=None)
     told = letter(Occasion.RESOLVED, "fr", facts, with_html=False)
-    assert told.subject == "Signalement n° 124 : c'est réglé"
+    assert told.subject == "Signalement n° 124 : c’est réglé"
     assert told.text == (
         "Bonjour,\n\n"
         "Bonne nouvelle : le problème que vous avez signalé est réglé.\n\n"
-        "Message de l'équipe :\n"
+        "Message de l’équipe :\n"
         "  Rebouché ce matin.\n\n"
         "  Signalement n° 124 : Nid-de-poule\n"
         "  Lieu : 1 place de la Comédie\n"
         "  Signalé le : 12 mars 2026\n\n"
-        "Ce n'est pas réglé ? Dites-le-nous par le lien ci-dessous avant le 27 mars 2026 : nous "
-        "rouvrirons le signalement. Et merci : c'est grâce à vous que la ville l'a su.\n\n"
+        "Ce n’est pas réglé ? Dites-le-nous par le lien ci-dessous avant le 27 mars 2026 : nous "
+        "rouvrirons le signalement. Et merci : c’est grâce à vous que la ville l’a su.\n\n"
         "Suivre mon signalement :\n"
         f"{FULL.link}\n\n"
         "-- \n"
