@@ -160,6 +160,7 @@ def _facts(
         requested_on=_day(place, locale, zone, own.requested_at),
         due_on=_day(place, locale, zone, lead.due_at),
         status=lead.status,
+        status_before=str(one.data.get("from") or ""),
         team=pick(team.names, locale, place.default_locale) if team is not None else "",
         note=note,
         parent_number=other.number if other is not None else None,

@@ -52,6 +52,8 @@ class Facts:
     requested_on: str = ""
     due_on: str = ""
     status: str = ""
+    #: The status before, where the message is about a change of it.
+    status_before: str = ""
     team: str = ""
     #: The team's words: a reason, a question, a remark.
     note: str = ""

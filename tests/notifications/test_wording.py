@@ -194,6 +194,22 @@ def test_a_letter_reads_well_in_french() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("locale", "before", "said"),
+    [
+        ("fr", "rejected", "La ville examine de nouveau le signalement que vous avez envoyé"),
+        ("fr", "resolved", "Le problème que vous avez signalé n’est pas réglé"),
+        ("en", "rejected", "The city is looking again at the report that you sent"),
+        ("en", "closed", "The problem you reported is not fixed"),
+    ],
+)
+def test_reopening_says_what_it_undoes(locale: str, before: str, said: str) -> None:
+    facts = dataclasses.replace(FULL, status_before=before)
+    text = letter(Occasion.REOPENED, locale, facts, with_html=False).text
+    assert said in text
+    assert "\n\n\n" not in text
+
+
 def test_a_text_reads_well_in_english() -> None:
     facts = dataclasses.replace(FULL, service="Pothole", link="https://r.example/r/1")
     assert short_text(Occasion.RECEIVED, "en", facts) == (
