@@ -21,10 +21,11 @@ from core.changes import Changes
 from core.clock import utc_now
 from geo import loading as geo_loading
 from geo.models import Jurisdiction
+from open311.downstream import load_endpoints
 from reports.loading import load_routing_rules, load_services, teams_in_use
 
 #: The parts that are loaded, in their order: what is referred to comes first.
-PARTS = ("jurisdiction", "areas", "addresses", "teams", "services", "rules")
+PARTS = ("jurisdiction", "areas", "addresses", "teams", "services", "rules", "downstream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,10 @@ def load_city(
     changes["services"] = load_services(session, jurisdiction.id, city.services)
     step("rules")
     changes["rules"] = load_routing_rules(session, jurisdiction.id, city.rules)
+    step("downstream")
+    changes["downstream"] = load_endpoints(
+        session, jurisdiction.id, city.endpoints, city.downstream_of
+    )
     if changes["teams"] or changes["services"] or changes["rules"]:
         geo_loading.touch(session, jurisdiction.id)
     version = session.scalar(

@@ -21,11 +21,12 @@ import shapely.geometry
 
 from accounts.loading import TeamSpec
 from accounts.models import DigestChoice
-from app import city_fields, city_files, city_schemas, city_sign_in
+from app import city_downstream, city_fields, city_files, city_schemas, city_sign_in
 from app.city_assets import Assets
 from app.city_files import Document, Fault, Findings
 from app.city_places import Places, as_json
 from geo.loading import AddressSpec, AreaSpec, JurisdictionSpec
+from open311.downstream import EndpointSpec
 from reports import routing_grammar, routing_names, routing_rules
 from reports.loading import ServiceSpec
 from reports.routing_rules import Rule
@@ -54,6 +55,8 @@ class City:
     Attributes:
         asset_counts: how many assets of each kind the folder ships; they are not loaded with it.
         addresses_file: the name of the file the addresses came from, for messages.
+        endpoints: other systems in which teams live.
+        downstream_of: code of a team → code of the endpoint it lives in.
     """
 
     jurisdiction: JurisdictionSpec
@@ -64,6 +67,8 @@ class City:
     rules: tuple[Rule, ...]
     asset_counts: Mapping[str, int]
     addresses_file: str
+    endpoints: tuple[EndpointSpec, ...] = ()
+    downstream_of: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Fault, ...] = field(default=())
 
 
@@ -129,6 +134,13 @@ class _Reading:
         is_complete = bool(city and teams_in and services_in)
         if city and document and teams_in:
             city_sign_in.check_teams(city, document, {team.code for team in teams}, self.findings)
+        if teams_in:
+            city_downstream.check(
+                teams_in[1],
+                teams_in[0],
+                {service.code for service in services} if services_in else None,
+                self.findings,
+            )
         self.step("rules")
         rules = self._rules(services, areas, teams, is_complete=is_complete)
         self.step("assets")
@@ -155,6 +167,12 @@ class _Reading:
             rules=rules,
             asset_counts=asset_counts,
             addresses_file=city.get("addresses", {}).get("file", _CITY),
+            endpoints=tuple(city_downstream.endpoint_specs(teams_in[1])) if teams_in else (),
+            downstream_of={
+                team["code"]: team["downstream"]
+                for team in (teams_in[1]["teams"] if teams_in else ())
+                if "downstream" in team
+            },
             warnings=tuple(sorted(set(self.findings.warnings))),
         )
 

@@ -18,6 +18,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from accounts.models import DigestChoice
+from app.city_downstream import DownstreamIn
 from app.city_fields import (
     LOCALE,
     Clock,
@@ -290,12 +291,14 @@ class TeamIn(Schema):
     locale = fields.String(validate=validate.Regexp(LOCALE.pattern + r"\Z"))
     calendar = Code()
     digest = one_of(*(choice.value for choice in DigestChoice), load_default="daily")
+    downstream = Code()
 
 
 class TeamsIn(Schema):
     """`teams.yaml`."""
 
     calendars = Coded(fields.Nested(CalendarIn), load_default=dict)
+    downstream = Coded(fields.Nested(DownstreamIn), load_default=dict)
     teams = fields.List(fields.Nested(TeamIn), required=True, validate=validate.Length(min=1))
 
 

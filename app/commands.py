@@ -21,6 +21,7 @@ COMMANDS = {
     "audit": "accounts.audit_cli:audit_commands",
     "blocks": "accounts.blocks_cli:blocks_commands",
     "jurisdictions": "app.city_cli:jurisdictions",
+    "open311": "open311.cli:open311_commands",
     "outbox": "app.outbox_commands:outbox_commands",
     "reports": "app.import_cli:reports_commands",
     "retention": "app.retention_cli:retention_commands",

@@ -45,6 +45,7 @@ class Settings:
     geocoder_timeout_s: float = 3.0
     outgoing_allow: str = ""
     oidc_client_secrets: str | None = None
+    open311_keys: str | None = None
     demo: bool = True
     public_url: str | None = None
     default_jurisdiction: str | None = None
@@ -113,6 +114,12 @@ class Settings:
                 raise SettingError(
                     f"OIDC_CLIENT_SECRETS must be pairs like city=secret; number {place} is not."
                 )
+        for place, word in enumerate((self.open311_keys or "").split(), start=1):
+            name, _, key = word.partition("=")
+            if not name or not key:
+                raise SettingError(
+                    f"OPEN311_KEYS must be pairs like name=key; number {place} is not."
+                )
         for word in self.outgoing_allow.replace(",", " ").split():
             if "/" in word and not _is_network(word):
                 raise SettingError(
@@ -144,6 +151,12 @@ class Settings:
         pairs = (word.partition("=") for word in (self.oidc_client_secrets or "").split())
         return {city: secret for city, _, secret in pairs}
 
+    @property
+    def downstream_keys(self) -> Mapping[str, str]:
+        """The keys of `OPEN311_KEYS`, by the names that city folders call them."""
+        pairs = (word.partition("=") for word in (self.open311_keys or "").split())
+        return {name: key for name, _, key in pairs}
+
     def shown(self) -> dict[str, str]:
         """Every setting by its name in the environment, secrets masked."""
         return {name.upper(): self.show(name) for name in (f.name for f in fields(self))}
@@ -162,7 +175,9 @@ class Settings:
         return str(value)
 
 
-_SECRETS = frozenset({"secret_key", "sms_token", "vapid_private_key", "oidc_client_secrets"})
+_SECRETS = frozenset(
+    {"secret_key", "sms_token", "vapid_private_key", "oidc_client_secrets", "open311_keys"}
+)
 _URLS_WITH_PASSWORD = frozenset({"database_url", "redis_url", "smtp_url", "sms_url", "storage_url"})
 #: How each of them may start; `docs/configuration.md` says what it means.
 _SCHEMES: Mapping[str, tuple[str, ...]] = {

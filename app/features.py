@@ -24,6 +24,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     from app.person_data_views import blueprint as person_data
     from notifications.views import blueprint as notifications
     from open311 import views as open311
+    from open311.downstream_views import blueprint as downstream
     from reports import own
     from reports.checking_views import blueprint as checks
     from reports.intake_views import blueprint as intake
@@ -67,6 +68,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     ):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
     open311.install(app)
+    app.register_blueprint(downstream)
     CORS(
         app,
         resources={r"/api/v1/*": {"origins": "*"}, r"/open311/*": {"origins": "*"}},

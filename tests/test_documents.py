@@ -72,7 +72,7 @@ def test_what_is_masked_is_documented_as_secret_and_the_reverse() -> None:
     given: dict[str, Any] = {
         field.name: url
         for field in fields(Settings)
-        if field.name.endswith(("_url", "_key", "_token", "_secrets"))
+        if field.name.endswith(("_url", "_key", "_keys", "_token", "_secrets"))
     }
     settings = Settings(**given)
     for field in fields(Settings):

@@ -27,15 +27,19 @@ from notifications import announcing, delivery, gathering, queueing
 from notifications.channels import open_carriers
 from notifications.links import Links
 from notifications.messages import Sent
+from open311 import forwarding
+from reports import events as report_events
 from reports import locating
 from reports import triage as triaging
-from workers import person_data
+from workers import downstreaming, person_data
 from workers.queues import (
     ANNOUNCE,
     CLEAN_PHOTO,
     DELIVER,
     ERASE,
+    FORWARD,
     GEOCODE,
+    HAND_OVER,
     LOCATE,
     REACTIONS,
     TRIAGE,
@@ -102,6 +106,36 @@ def deliver(event_ids: Sequence[int]) -> None:
     outside(DELIVER, event_ids, work)
 
 
+@shared_task(name="pipeline.forward")
+def forward(event_ids: Sequence[int]) -> None:
+    """Queue what a team that lives in another system has to be handed."""
+
+    def handle(session: Session, events: Sequence[Event]) -> Counts:
+        # A past that is replayed is nobody's work any more.
+        reports: dict[UUID, bool] = {}
+        for event in events:
+            if event.subject_id is not None and not event.data.get("quiet"):
+                is_routed = event.name != report_events.ASSIGNED.name
+                reports[event.subject_id] = reports.get(event.subject_id, False) or is_routed
+        if not reports:
+            return {}
+        return {"queued": len(forwarding.enqueue(session, reports, now=utc_now()))}
+
+    in_transaction(FORWARD, event_ids, handle)
+
+
+@shared_task(name="pipeline.hand_over")
+def hand_over(event_ids: Sequence[int]) -> None:
+    """Hand queued reports over to other systems."""
+
+    def work(events: Sequence[Event]) -> Work:
+        wanted = [UUID(id_) for event in events for id_ in event.data["forwarding_ids"]]
+        counts = downstreaming.hand_over(wanted)
+        return Work(record=lambda _session: counts)
+
+    outside(HAND_OVER, event_ids, work)
+
+
 @shared_task(name="pipeline.geocode")
 def geocode(event_ids: Sequence[int]) -> None:
     """Ask the on-line geocoder about reports that the gazetteer could not place."""
@@ -154,6 +188,8 @@ TASKS = {
     ANNOUNCE: announce,
     GEOCODE: geocode,
     DELIVER: deliver,
+    FORWARD: forward,
+    HAND_OVER: hand_over,
     CLEAN_PHOTO: clean_photo,
     ERASE: erase,
 }

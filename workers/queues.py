@@ -17,6 +17,8 @@ TRIAGE = "triage"
 ANNOUNCE = "announce"
 GEOCODE = "geocode"
 DELIVER = "deliver"
+FORWARD = "forward"
+HAND_OVER = "hand_over"
 CLEAN_PHOTO = "clean_photo"
 ERASE = "erase"
 
@@ -35,6 +37,8 @@ QUEUE_OF: Mapping[str, str] = MappingProxyType(
         ANNOUNCE: PIPELINE_QUEUE,
         GEOCODE: DELIVERY_QUEUE,
         DELIVER: DELIVERY_QUEUE,
+        FORWARD: PIPELINE_QUEUE,
+        HAND_OVER: DELIVERY_QUEUE,
         CLEAN_PHOTO: MEDIA_QUEUE,
         ERASE: HOUSE_QUEUE,
     }
@@ -44,7 +48,17 @@ QUEUE_OF: Mapping[str, str] = MappingProxyType(
 #: one event of deliveries may stand for a hundred messages. Erasing somebody looks through every
 #: text there is.
 BATCH_OF: Mapping[str, int] = MappingProxyType(
-    {LOCATE: 100, TRIAGE: 100, ANNOUNCE: 100, GEOCODE: 10, DELIVER: 4, CLEAN_PHOTO: 4, ERASE: 1}
+    {
+        LOCATE: 100,
+        TRIAGE: 100,
+        ANNOUNCE: 100,
+        GEOCODE: 10,
+        DELIVER: 4,
+        FORWARD: 100,
+        HAND_OVER: 1,
+        CLEAN_PHOTO: 4,
+        ERASE: 1,
+    }
 )
 
 #: What follows when something happened. Every kind of event stands here; a test compares this
@@ -55,13 +69,14 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "report.submitted": (LOCATE, ANNOUNCE),
         "report.located": (TRIAGE,),
         "report.unplaced": (GEOCODE,),
-        "report.triaged": (ANNOUNCE,),
+        # Its team may live in another system.
+        "report.triaged": (ANNOUNCE, FORWARD),
         "report.joined": (ANNOUNCE,),
         # What was joined on arrival has never been triaged by itself.
         "report.unjoined": (TRIAGE, ANNOUNCE),
-        "report.assigned": (ANNOUNCE,),
+        "report.assigned": (ANNOUNCE, FORWARD),
         "report.status_changed": (ANNOUNCE,),
-        "report.rerouted": (ANNOUNCE,),
+        "report.rerouted": (ANNOUNCE, FORWARD),
         "report.service_changed": (TRIAGE,),
         "report.moved": (LOCATE,),
         "report.question_asked": (ANNOUNCE,),
@@ -78,5 +93,6 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "account.closed": (ERASE,),
         "delivery.queued": (DELIVER,),
         "webhook.pinged": (ANNOUNCE,),
+        "forwarding.queued": (HAND_OVER,),
     }
 )

@@ -30,6 +30,18 @@ JOBS = (
         "send what is due: retries, the morning's, ended leases",
         DELIVERY_QUEUE,
     ),
+    Job(
+        "sweep.forwardings",
+        15,
+        "hand over what is due to other systems: retries, tokens, ended leases",
+        DELIVERY_QUEUE,
+    ),
+    Job(
+        "downstream.poll",
+        30,
+        "ask other systems, each when it is due, what became of reports",
+        DELIVERY_QUEUE,
+    ),
     Job("sweep.photos", 900, "clean photos that were staged and forgotten"),
     Job(
         "sweep.places", 600, "ask the geocoder again about reports without a place", DELIVERY_QUEUE

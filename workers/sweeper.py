@@ -31,7 +31,7 @@ from notifications.people_data import delete_old_copies
 from reports import events, lifecycle
 from reports.models import Photo, ServiceRequest
 from reports.vocabulary import PhotoState
-from workers import pipeline, retaining
+from workers import downstreaming, pipeline, retaining
 from workers.queues import DELIVERY_QUEUE, MEDIA_QUEUE, PIPELINE_QUEUE
 
 log = structlog.get_logger()
@@ -77,6 +77,22 @@ def sweep_deliveries() -> None:
     count = pipeline.send_due()
     if count:
         log.info("sweep.deliveries", claimed=count)
+
+
+@shared_task(name="sweep.forwardings")
+def sweep_forwardings() -> None:
+    """Hand over what is due: tried in vain before, looked for, or claimed by the dead."""
+    count = downstreaming.hand_over_due()
+    if count:
+        log.info("sweep.forwardings", claimed=count)
+
+
+@shared_task(name="downstream.poll")
+def poll_downstream() -> None:
+    """Ask other systems what became of the reports that they were handed."""
+    counts = downstreaming.poll()
+    if counts.get("endpoints"):
+        log.info("downstream.poll", **counts)
 
 
 @shared_task(name="sweep.photos")
