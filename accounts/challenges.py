@@ -7,7 +7,7 @@
    instead of raising: an error would roll the count back. The caller commits, then says no.
    Challenges are kept for a day at least, because wrong codes are counted over a day.
 3. A right answer uses the challenge up. To sign in it gives the person, who is created at the first
-   proof; what a proof of a new contact does stands in `accounts.contacts`.
+   proof; what a proof of a new contact does stands in `accounts.me.contacts`.
 
 Any contact may ask, known or not, and the answer is the same: it tells nobody who has an account.
 """

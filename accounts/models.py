@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from accounts.rules import Display, Role
+from accounts.rules import BlockKind, Display, Role
 from core.db import Base, one_of
 from core.ids import new_id
 
@@ -47,15 +47,6 @@ class GrantOrigin(enum.StrEnum):
 
     LOCAL = "local"
     OIDC = "oidc"
-
-
-class BlockKind(enum.StrEnum):
-    """What is kept from filing reports."""
-
-    NETWORK = "network"
-    EMAIL = "email"
-    PHONE = "phone"
-    PERSON = "person"
 
 
 class Team(Base):
@@ -356,7 +347,7 @@ class AuditSeal(Base):
     """A link of the hash chain over the audit log: its entries, and the seal before.
 
     Written by the beat, so that two who read at the same instant never wait for one another. See
-    `accounts.audit_chain`.
+    `accounts.audit.chain`.
     """
 
     __tablename__ = "audit_seals"

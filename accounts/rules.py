@@ -29,6 +29,15 @@ class Display(enum.StrEnum):
     ANONYMOUS = "anonymous"
 
 
+class BlockKind(enum.StrEnum):
+    """What is kept from filing reports."""
+
+    NETWORK = "network"
+    EMAIL = "email"
+    PHONE = "phone"
+    PERSON = "person"
+
+
 class Permission(enum.StrEnum):
     """One thing that somebody may or may not do."""
 

@@ -9,13 +9,14 @@ from flask import Response, current_app, request
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
-from accounts import browsers, challenges, contacts, signing_in
+from accounts import browsers, challenges, signing_in
 from accounts.access import EVERYONE, SIGNED_IN, allow, current_actor
 from accounts.errors import (
     NotASessionError,
     ProofFailedError,
     SignInFailedError,
 )
+from accounts.me import contacts
 from accounts.models import Person, SignInWay
 from accounts.rules import CHALLENGE_LIFETIME
 from accounts.schemas import LinkIn, LinkOut, SessionOut, SignInIn

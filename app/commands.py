@@ -18,8 +18,8 @@ from app.config import Settings
 #: Name of the command, and where it is: module and attribute.
 COMMANDS = {
     "accounts": "app.person_data_cli:accounts_commands",
-    "audit": "accounts.audit_cli:audit_commands",
-    "blocks": "accounts.blocks_cli:blocks_commands",
+    "audit": "accounts.audit.cli:audit_commands",
+    "blocks": "accounts.blocks.cli:blocks_commands",
     "jurisdictions": "app.city_cli:jurisdictions",
     "open311": "open311.cli:open311_commands",
     "outbox": "app.outbox_commands:outbox_commands",

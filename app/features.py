@@ -14,12 +14,12 @@ from core.tally import Tally
 def register_features(app: Flask, json_api: Api) -> None:
     """Register every feature's routes with the application."""
     from accounts import access, oidc
-    from accounts.audit_views import blueprint as audit
-    from accounts.blocks_views import blueprint as blocks
-    from accounts.me_views import blueprint as me
-    from accounts.oidc_views import blueprint as sign_in_ways
-    from accounts.people_views import blueprint as people
+    from accounts.audit.views import blueprint as audit
+    from accounts.blocks.views import blueprint as blocks
+    from accounts.me.views import blueprint as me
+    from accounts.oidc.views import blueprint as sign_in_ways
     from accounts.security_views import blueprint as security
+    from accounts.staff.views import blueprint as people
     from accounts.views import blueprint as accounts
     from app.person_data_views import blueprint as person_data
     from notifications.views import blueprint as notifications

@@ -2,7 +2,7 @@
 
 A report is its reporter's by the person in the reporter's row, or, while that row is nobody's, by
 an address or a number in it that the person has proved. `claim` and `move` keep those rows with
-their person when contacts change; `accounts.contacts` calls them (`Belongings`).
+their person when contacts change; `accounts.me.contacts` calls them (`Belongings`).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from psycopg.types.json import Jsonb
 
 from accounts import blocks
 from accounts.actors import Actor
-from accounts.block_rules import Sender
+from accounts.blocks.rules import Sender
 from accounts.contact_rules import PhoneError, normal_phone
 from accounts.errors import PosingNameError
 from accounts.models import Person
@@ -358,8 +358,8 @@ def _check_named_reports(session: Executor, draft: Draft, place: JurisdictionRef
 
 
 def _judged(draft: Draft, caller: Caller, service: ServiceEntry, place: JurisdictionRef) -> Judged:
-    if caller.is_replaying:
-        # What its city published long ago is held only where all of the service's are.
+    if caller.is_replaying and not draft.description:
+        # A case without words is held only where all of the service's are.
         is_held = service.moderation == "before_publication"
         return Judged(Visibility.HELD) if is_held else SHOWN
     return judge(

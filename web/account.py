@@ -16,21 +16,10 @@ from flask import Response, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from accounts import (
-    audit,
-    contacts,
-    cookies,
-    people,
-    people_data,
-    profiles,
-    second_factor,
-    sessions,
-    signing_in,
-)
+from accounts import audit, cookies, people, people_data, second_factor, sessions, signing_in
 from accounts.access import EVERYONE, SESSION, allow, current_actor
 from accounts.actors import Actor
 from accounts.contact_rules import PHONE_MAX, ContactKind
-from accounts.contacts import Proof
 from accounts.errors import (
     ContactProofFailedError,
     ContactTakenError,
@@ -39,7 +28,9 @@ from accounts.errors import (
     WrongCodeError,
     WrongPasswordError,
 )
-from accounts.me_schemas import MeIn
+from accounts.me import contacts, profiles
+from accounts.me.contacts import Proof
+from accounts.me.schemas import MeIn
 from accounts.models import Person
 from accounts.rules import EMAIL_MAX, PASSWORD_MAX, is_email, normal_email
 from accounts.second_factor import Setup

@@ -11,7 +11,7 @@ from uuid import UUID
 from flask import Response, current_app, request, url_for
 from flask.typing import ResponseReturnValue
 
-from accounts import browsers, cookies, invitations, people, signing_in
+from accounts import browsers, cookies, people, signing_in
 from accounts.access import TOKEN, allow
 from accounts.errors import (
     HasPasswordError,
@@ -19,9 +19,10 @@ from accounts.errors import (
     OneTimePasswordNeededError,
     WeakPasswordError,
 )
-from accounts.me_schemas import MeIn
+from accounts.me.schemas import MeIn
 from accounts.models import SignInWay
 from accounts.rules import PASSWORD_MAX
+from accounts.staff import invitations
 from core.api import PayloadError, load
 from core.clock import utc_now
 from core.db import reading, transaction

@@ -22,20 +22,12 @@ from flask import Response, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from accounts import (
-    browsers,
-    challenges,
-    contacts,
-    cookies,
-    lockout,
-    oidc,
-    second_factor,
-    signing_in,
-)
+from accounts import browsers, challenges, cookies, lockout, oidc, second_factor, signing_in
 from accounts.access import EVERYONE, TOKEN, allow, current_actor
 from accounts.contact_rules import ContactPoint
 from accounts.destinations import local_path
 from accounts.errors import LockedError
+from accounts.me import contacts
 from accounts.models import Person, SignInWay
 from accounts.rules import EMAIL_MAX, PASSWORD_MAX, is_email, normal_email
 from accounts.signing_in import Opened

@@ -12,11 +12,12 @@ import structlog
 from flask import Response, current_app, redirect, request
 from flask.typing import ResponseReturnValue
 
-from accounts import browsers, cookies, oidc, oidc_claims, signing_in
+from accounts import browsers, cookies, oidc, signing_in
 from accounts.access import EVERYONE, allow
 from accounts.destinations import local_path
 from accounts.models import SignInWay
 from accounts.oidc import Attempt, Failure, OidcError, Provider
+from accounts.oidc import claims as oidc_claims
 from core import idempotency
 from core.clock import utc_now
 from core.db import reading, transaction

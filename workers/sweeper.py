@@ -18,7 +18,8 @@ from celery import shared_task
 from flask import current_app
 from sqlalchemy.orm import Session
 
-from accounts import audit_chain, lockout
+from accounts import lockout
+from accounts.audit import chain as audit_chain
 from accounts.models import Invitation, SignInChallenge, SignInSession
 from core import idempotency, outbox
 from core.clock import utc_now

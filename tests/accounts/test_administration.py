@@ -12,10 +12,11 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from accounts import actors, administration, second_factor
+from accounts import actors, second_factor
 from accounts.errors import LastAdminError
 from accounts.models import AuditEntry, Invitation, Person, RoleGrant, SecondFactor
 from accounts.rules import Role
+from accounts.staff import administration
 from core.clock import utc_now
 from core.db import transaction
 from geo.models import Jurisdiction

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from accounts import audit, audit_chain
+from accounts import audit
 from accounts.audit import OPERATOR, Action, Subject
+from accounts.audit import chain as audit_chain
 from accounts.models import AuditEntry, AuditSeal
 from core.db import db, transaction
 from tests.factories import WEDNESDAY

@@ -12,8 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from accounts import audit, audit_chain
+from accounts import audit
 from accounts.audit import OPERATOR, Action, Subject
+from accounts.audit import chain as audit_chain
 from accounts.models import AuditEntry
 from accounts.rules import Role
 from core.clock import utc_now

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from accounts import blocks
-from accounts.block_rules import (
+from accounts.blocks.rules import (
     BlockList,
     BlockRow,
     NetworkError,
@@ -21,8 +21,8 @@ from accounts.block_rules import (
     contact_digest,
     network_of,
 )
-from accounts.models import AuditEntry, Block, BlockKind, Person
-from accounts.rules import Role
+from accounts.models import AuditEntry, Block, Person
+from accounts.rules import BlockKind, Role
 from core.clock import utc_now
 from geo.measures import Point
 from geo.models import Jurisdiction

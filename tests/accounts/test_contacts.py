@@ -14,10 +14,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from accounts import challenges, contacts
+from accounts import challenges
 from accounts.actors import Actor
 from accounts.contact_rules import CONTACTS_PER_HOUR, ContactPoint
-from accounts.contacts import Proof
+from accounts.me import contacts
+from accounts.me.contacts import Proof
 from accounts.models import AuditEntry, Person, SecondFactor, SignInChallenge, SignInSession
 from accounts.rules import CHALLENGE_TRIES, LINKS_PER_HOUR, Role
 from core.clock import utc_now

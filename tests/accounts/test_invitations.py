@@ -12,9 +12,10 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from accounts import invitations, passwords, people
+from accounts import passwords, people
 from accounts.models import AuditEntry, Invitation, Person, RoleGrant, SecondFactor, SignInSession
 from accounts.rules import INVITATION_LIFETIME, Role
+from accounts.staff import invitations
 from core.clock import utc_now
 from core.models import OutboxEvent
 from geo.models import Jurisdiction

@@ -7,9 +7,10 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from accounts import challenges, contacts, notices, one_time, passwords, people, second_factor
+from accounts import challenges, notices, one_time, passwords, people, second_factor
 from accounts.actors import Actor
 from accounts.contact_rules import ContactKind, ContactPoint
+from accounts.me import contacts
 from accounts.models import Person, SecondFactor
 from accounts.rules import Role
 from core.clock import utc_now

@@ -1058,7 +1058,7 @@ def test_the_protocol_is_not_loaded_before_somebody_signs_in_with_it() -> None:
             sys.executable,
             "-c",
             """if True:
-            import sys, app.composition, accounts.oidc_views, web.views
+            import sys, app.composition, accounts.oidc.views, web.views
             print([n for n in sys.modules if n.split('.')[0] in ('authlib', 'joserfc')])
             """,
         ],

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import oidc_claims
-from accounts.oidc_claims import Mapped, RoleAt
+from accounts.oidc import claims as oidc_claims
+from accounts.oidc.claims import Mapped, RoleAt
 from accounts.rules import Role
 
 GRANTS = (

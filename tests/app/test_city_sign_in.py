@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from accounts import oidc
-from accounts.oidc_claims import Mapped
+from accounts.oidc.claims import Mapped
 from accounts.rules import Role
 from app.city_reading import CityFolderError, read_city
 from geo import jurisdictions

@@ -24,14 +24,8 @@ from werkzeug.test import TestResponse
 
 from accounts import keys
 from accounts.access import Access, Gate, declarations
-from accounts.models import (
-    ApiKey,
-    Block,
-    BlockKind,
-    Invitation,
-    RoleGrant,
-    SignInSession,
-)
+from accounts.models import ApiKey, Block, Invitation, RoleGrant, SignInSession
+from accounts.rules import BlockKind
 from accounts.rules import PERMISSIONS, Permission, Role
 from core.clock import utc_now
 from core.db import db

@@ -389,7 +389,8 @@ def test_words_that_may_name_somebody_wait_for_a_reader(open311: Open311) -> Non
 
 def test_a_blocked_sender_is_403(open311: Open311, session: Session, town: Town) -> None:
     from accounts import blocks
-    from accounts.models import Block, BlockKind, Person
+    from accounts.models import Block, Person
+    from accounts.rules import BlockKind
 
     person = session.scalars(sa.select(Person)).one()
     session.add(

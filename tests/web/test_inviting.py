@@ -9,9 +9,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from accounts import invitations, passwords
+from accounts import passwords
 from accounts.models import Invitation, Person, RoleGrant, SignInSession
 from accounts.rules import Role
+from accounts.staff import invitations
 from core.clock import utc_now
 from core.ids import new_id
 from geo.models import Jurisdiction

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from flask import current_app
 from flask.cli import AppGroup
 
-from accounts import audit_chain, audit_log
-from accounts.audit_log import Wanted
+from accounts.audit import chain as audit_chain
+from accounts.audit import log as audit_log
+from accounts.audit.log import Wanted
 from accounts.models import Person
 from accounts.rules import normal_email
 from core.clock import utc_now

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from accounts.models import BlockKind
+from accounts.rules import BlockKind
 
 #: No wider network is blocked: a /16 is 65,536 addresses, a whole provider in a small country; of
 #: IPv6 a /32 is what a provider gets.

@@ -14,7 +14,7 @@ from accounts import blocks
 from accounts.audit import OPERATOR
 from accounts.blocks import NewBlock
 from accounts.cli import one_sentence
-from accounts.models import BlockKind
+from accounts.rules import BlockKind
 from core.clock import utc_now
 from core.db import reading, transaction
 from geo import jurisdictions

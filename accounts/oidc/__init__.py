@@ -4,7 +4,7 @@
    the sign-in page.
 2. `begin` makes an attempt: state, nonce and PKCE verifier. It travels to the provider and back in
    a sealed cookie of the browser, and is good for ten minutes and for one use.
-3. `accounts.oidc_protocol` speaks to the provider and returns claims that it verified.
+3. `accounts.oidc.protocol` speaks to the provider and returns claims that it verified.
 4. `admit` finds or creates the person and makes their roles those of the claims.
 
 A provider speaks for its own city. It never opens the account of somebody who holds a role in a
@@ -30,9 +30,10 @@ from itsdangerous import BadData, URLSafeSerializer
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from accounts import audit, oidc_claims
+from accounts import audit
 from accounts.models import GrantOrigin, Identity, Person, RoleGrant, SignInSession, Team
-from accounts.oidc_claims import Mapped, RoleAt
+from accounts.oidc import claims as oidc_claims
+from accounts.oidc.claims import Mapped, RoleAt
 from accounts.rules import PERMISSIONS, STAFF_SESSION, Role
 from core.errors import DomainError
 from core.i18n import LANGUAGES
@@ -43,7 +44,7 @@ from geo.errors import UnknownJurisdictionError
 from geo.jurisdictions import JurisdictionRef
 
 if TYPE_CHECKING:
-    from accounts.oidc_protocol import Client
+    from accounts.oidc.protocol import Client
 
 #: Long enough to find one's second factor; a browser that was left open is no way in.
 ATTEMPT_LIFETIME = timedelta(minutes=10)
@@ -107,7 +108,7 @@ class Provider:
     Attributes:
         client_secret: None: a public client, whom PKCE alone protects.
         acr_values: levels of assurance, one of which the provider must have reached; empty: any.
-        email_domains: see `accounts.oidc_claims.proven_email`.
+        email_domains: see `accounts.oidc.claims.proven_email`.
     """
 
     jurisdiction_id: int
@@ -171,7 +172,7 @@ class Connector:
     def client(self) -> Client:
         """Speaks to providers; keeps what they publish."""
         if self._client is None:
-            from accounts.oidc_protocol import Client
+            from accounts.oidc.protocol import Client
 
             self._client = Client(self._allow)
         return self._client

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from accounts import audit
 from accounts.actors import Actor
 from accounts.audit import Action, Subject
-from accounts.block_rules import (
+from accounts.blocks.rules import (
     BlockList,
     BlockRow,
     Network,
@@ -32,8 +32,8 @@ from accounts.block_rules import (
     network_of,
 )
 from accounts.contact_rules import PhoneError, normal_phone
-from accounts.models import Block, BlockKind, Person
-from accounts.rules import Permission, is_email, normal_email
+from accounts.models import Block, Person
+from accounts.rules import BlockKind, Permission, is_email, normal_email
 from core.db import Executor
 from core.errors import ForbiddenError, InvalidError, NotFoundError
 from core.ids import new_id

@@ -13,8 +13,7 @@ from marshmallow import fields
 from accounts import blocks
 from accounts.access import allow, current_actor, permission
 from accounts.blocks import Listed, NewBlock
-from accounts.models import BlockKind
-from accounts.rules import Permission
+from accounts.rules import BlockKind, Permission
 from core.api import Schema, Text
 from core.clock import utc_now
 from core.db import reading, transaction

@@ -18,9 +18,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from accounts import administration, audit, passwords, people
+from accounts import audit, passwords, people
 from accounts.actors import Actor, Scope
-from accounts.administration import Place
 from accounts.contact_rules import ContactPoint
 from accounts.errors import (
     AlreadyHeldError,
@@ -31,6 +30,8 @@ from accounts.errors import (
 from accounts.events import INVITATION_SENT
 from accounts.models import Invitation, Person, RoleGrant, Team
 from accounts.rules import INVITATION_LIFETIME, Permission, Role
+from accounts.staff import administration
+from accounts.staff.administration import Place
 from core.errors import NotFoundError
 from core.ids import new_id
 from core.outbox import emit

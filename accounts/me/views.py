@@ -7,12 +7,13 @@ from typing import Any
 from flask import Response, current_app, request
 from flask_smorest import Blueprint
 
-from accounts import contacts, people, profiles
+from accounts import people
 from accounts.access import SESSION, SIGNED_IN, allow, current_actor
 from accounts.contact_rules import ContactKind
-from accounts.contacts import Belongings, Proof
 from accounts.errors import ContactProofFailedError, ContactTakenError
-from accounts.me_schemas import ContactAskedOut, MeIn, NewContactIn, ProofIn
+from accounts.me import contacts, profiles
+from accounts.me.contacts import Belongings, Proof
+from accounts.me.schemas import ContactAskedOut, MeIn, NewContactIn, ProofIn
 from accounts.models import Person
 from accounts.naming import public_name
 from accounts.rules import CHALLENGE_LIFETIME, PERMISSIONS, Display

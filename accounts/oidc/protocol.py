@@ -41,8 +41,8 @@ from joserfc.errors import (
 from joserfc.jwk import JWKRegistry, Key, KeySet
 from joserfc.jws import JWSRegistry
 
-from accounts import oidc_claims
 from accounts.oidc import Attempt, Failure, OidcError, Provider, is_safe_url
+from accounts.oidc import claims as oidc_claims
 from core.outgoing import (
     NOTHING_ALLOWED,
     Allowance,

@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import fields
 
 from accounts.audit import Action
-from accounts.audit_log import parse_subject
+from accounts.audit.log import parse_subject
 from core.api import Schema, Text
 from core.pagination import DEFAULT_LIMIT, MAX_LIMIT
 

@@ -8,11 +8,12 @@ from flask import Response
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
-from accounts import audit, audit_log
+from accounts import audit
 from accounts.access import allow, current_actor, permission
 from accounts.audit import Action, Subject
-from accounts.audit_log import Wanted
-from accounts.audit_schemas import AuditListOut, AuditQuery
+from accounts.audit import log as audit_log
+from accounts.audit.log import Wanted
+from accounts.audit.schemas import AuditListOut, AuditQuery
 from accounts.rules import Permission
 from core import pagination
 from core.clock import utc_now

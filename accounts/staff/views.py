@@ -9,13 +9,16 @@ from uuid import UUID
 from flask import Response, current_app, request
 from flask_smorest import Blueprint
 
-from accounts import administration, audit, browsers, invitations, signing_in
+from accounts import audit, browsers, signing_in
 from accounts.access import TOKEN, allow, current_actor, permission
-from accounts.administration import Seen
 from accounts.errors import ProofFailedError
-from accounts.invitations import Offer
 from accounts.models import SignInWay
-from accounts.people_schemas import (
+from accounts.rules import Permission
+from accounts.schemas import SessionOut
+from accounts.staff import administration, invitations
+from accounts.staff.administration import Seen
+from accounts.staff.invitations import Offer
+from accounts.staff.schemas import (
     AcceptanceIn,
     InvitationIn,
     InvitationOut,
@@ -26,8 +29,6 @@ from accounts.people_schemas import (
     PlacedRoleIn,
     after_of,
 )
-from accounts.rules import Permission
-from accounts.schemas import SessionOut
 from core import pagination
 from core.clock import utc_now
 from core.db import transaction

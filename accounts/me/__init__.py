@@ -1,0 +1,1 @@
+"""One's own account: what one sees, says and changes of oneself."""
