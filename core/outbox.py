@@ -317,9 +317,7 @@ def retry_dead(session: Session, letter_ids: Sequence[int] | None, *, now: datet
     return len(found)
 
 
-_IS_ANYTHING_PENDING = sa.text(
-    "SELECT EXISTS (SELECT FROM outbox_events WHERE relayed_at IS NULL)"
-)
+_IS_ANYTHING_PENDING = sa.text("SELECT EXISTS (SELECT FROM outbox_events WHERE relayed_at IS NULL)")
 
 _EMIT = sa.text(
     """

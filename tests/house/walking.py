@@ -25,8 +25,7 @@ from werkzeug.test import TestResponse
 from accounts import keys
 from accounts.access import Access, Gate, declarations
 from accounts.models import ApiKey, Block, Invitation, RoleGrant, SignInSession
-from accounts.rules import BlockKind
-from accounts.rules import PERMISSIONS, Permission, Role
+from accounts.rules import PERMISSIONS, BlockKind, Permission, Role
 from core.clock import utc_now
 from core.db import db
 from core.ids import new_id
