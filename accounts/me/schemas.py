@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import marshmallow as ma
 from marshmallow import fields
 
 from accounts.rules import Display
-from accounts.schemas import Email, Name, Phone, check_one_contact
+from accounts.schemas import LinkIn, Name
 from core.api import Schema, Text
 from core.i18n import LANGUAGES
 
@@ -32,18 +30,8 @@ class MeIn(Schema):
     )
 
 
-class NewContactIn(Schema):
+class NewContactIn(LinkIn):
     """The new address or number."""
-
-    email = Email(metadata={"example": "camille@exemple.fr"})
-    phone = Phone(metadata={"example": "06 12 34 56 78"})
-    jurisdiction = Text(
-        max_length=64, metadata={"description": "In whose name; needed by nobody with one city."}
-    )
-
-    @ma.validates_schema
-    def _is_one_contact(self, data: dict[str, Any], **_kwargs: Any) -> None:
-        check_one_contact(data)
 
 
 class ContactAskedOut(Schema):
