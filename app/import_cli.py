@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,12 +79,23 @@ class _Run:
 @click.option("--announce", is_flag=True, help="Tell followers, webhooks and systems about them.")
 @click.option("--create-services", is_flag=True, help="Make a service for every unknown type.")
 @click.option(
+    "--until-now",
+    is_flag=True,
+    help="Move all of it by whole weeks, so that it ends in the last one: for a demonstration.",
+)
+@click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     help="Write the table and every bad row to this file, as JSON.",
 )
 def import_cases(
-    cases: Path, *, jurisdiction: str, announce: bool, create_services: bool, report: Path | None
+    cases: Path,
+    *,
+    jurisdiction: str,
+    announce: bool,
+    create_services: bool,
+    until_now: bool,
+    report: Path | None,
 ) -> None:
     """Replay the past cases of CASES (CSV, may be gzipped; see docs/import.md).
 
@@ -96,6 +107,8 @@ def import_cases(
         with reading() as session:
             place = jurisdictions.by_code(session, jurisdiction)
             file = case_files.read(cases, place.time_zone, now=utc_now())
+        if until_now:
+            file = replace(file, cases=case_files.until(file.cases, utc_now()))
         if create_services:
             with transaction() as session:
                 made = history_import.create_services(session, place, file)

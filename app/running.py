@@ -271,6 +271,11 @@ class Run:
                 say(f"Loading the demo city {city.capitalize()} (once; DEMO=0 does without) …")
                 began = time.monotonic()
                 self._flask(f"loading cities/{city}", "jurisdictions", "load", str(folder))
+                # Invented cases, so that there is something to look at; nobody is told of them.
+                cases = folder / "history" / "cases.csv"
+                if cases.is_file():
+                    past = ("import", str(cases), "--jurisdiction", city, "--until-now")
+                    self._flask(f"the history of cities/{city}", "reports", *past, is_shown=False)
                 say(f"  done in {time.monotonic() - began:.0f} s")
 
     def _flask(self, what: str, *arguments: str, is_shown: bool = True) -> None:

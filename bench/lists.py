@@ -32,7 +32,7 @@ def fill(system: Riverain, *, reports: int, city: str = "montpellier") -> None:
         connection.execute(b"VACUUM (ANALYZE) service_requests")
 
 
-def _always(message: bytes) -> Callable[[int, int], bytes]:
+def always(message: bytes) -> Callable[[int, int], bytes]:
     """The same request from every client, every time."""
     return lambda _client, _number: message
 
@@ -42,7 +42,7 @@ def measure(system: Riverain, token: str, *, seconds: float) -> dict[str, float]
     medians: dict[str, float] = {}
     for name, path in QUERIES.items():
         message = load.get(f"{path}&jurisdiction=montpellier", token)
-        result = load.run(system.port, _always(message), clients=1, seconds=seconds)
+        result = load.run(system.port, always(message), clients=1, seconds=seconds)
         assert set(result.statuses) == {200}, (name, result.statuses)
         medians[f"{name}_median_ms"] = round(result.quantile_ms(0.5), 1)
     return medians

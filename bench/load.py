@@ -95,6 +95,9 @@ def _answer(connection: socket.socket) -> tuple[int, bool]:
     head, _, body = data.partition(b"\r\n\r\n")
     lowered = head.lower()
     length = 0
+    if b"transfer-encoding: chunked" in lowered:
+        while not body.endswith(b"\r\n0\r\n\r\n"):
+            body += connection.recv(65536)
     for line in lowered.split(b"\r\n"):
         if line.startswith(b"content-length:"):
             length = int(line.split(b":")[1])

@@ -16,8 +16,8 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -29,6 +29,10 @@ NEEDED = ("id", "opened_at", "closed_at", "type", "address", "lat", "lon", "fall
 
 #: With these it can be said how far our routes and wards are those of the city.
 COMPARED = ("reason", "department", "queue", "ward")
+
+#: What was said, where a city has it and may pass it on.
+WORDS = "description"
+LONGEST_WORDS = 4000
 
 _YES = frozenset({"1", "true", "yes", "y"})
 _NO = frozenset({"", "0", "false", "no", "n"})
@@ -75,10 +79,29 @@ class PastCase:
     type: str
     address: str | None
     point: Point | None
+    description: str = ""
     reason: str = ""
     department: str = ""
     queue: str = ""
     ward: str = ""
+
+
+def until(cases: Sequence[PastCase], now: datetime) -> list[PastCase]:
+    """The same cases as if the last thing that happened in them lay less than a week back.
+
+    Moved by whole weeks, so that a Monday stays a Monday: for a demonstration, whose past should
+    not grow old.
+    """
+    last = max((case.closed_at or case.opened_at for case in cases), default=now)
+    moved = (now - last) // timedelta(weeks=1) * timedelta(weeks=1)
+    return [
+        replace(
+            case,
+            opened_at=case.opened_at + moved,
+            closed_at=case.closed_at and case.closed_at + moved,
+        )
+        for case in cases
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +184,7 @@ def _named(header: Sequence[str], fields: Sequence[str]) -> Mapping[str, str]:
     if len(fields) != len(header):
         raise _RowError(Fault.COLUMNS, f"it has {len(fields)} fields, not {len(header)}")
     row = dict(zip(header, (field.strip() for field in fields), strict=True))
-    for name in (*NEEDED, *COMPARED):
+    for name in (*NEEDED, *COMPARED, WORDS):
         value = row.get(name, "")
         if value.isascii() and value.isprintable():
             continue
@@ -198,6 +221,7 @@ def _case(line: int, row: Mapping[str, str], zone: ZoneInfo, now: datetime) -> P
         type=" ".join(row["type"].split()),
         address=" ".join(row["address"].split()) or None,
         point=_point(row),
+        description=row.get(WORDS, "")[:LONGEST_WORDS],
         **{name: row.get(name, "") for name in COMPARED},
     )
 

@@ -270,6 +270,7 @@ def bring_in(
             service_code=plan.services[case.type].code,
             point=case.point,
             address=case.address,
+            description=case.description,
         )
         try:
             # Every rule is asked before the one statement, so a refusal leaves it untouched.
