@@ -41,6 +41,29 @@ from reports.vocabulary import HistoryKind, Status
 _FREE_WORDS = frozenset({Datatype.STRING, Datatype.TEXT})
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A service, and how its requests are written in a language."""
+
+    service: ServiceEntry
+    place: JurisdictionRef
+    locale: str
+    name: str
+
+    def position(self, row: Any) -> tuple[float | None, float | None]:
+        """Latitude and longitude as everybody sees them."""
+        if row.lat is None:
+            return None, None
+        if self.service.public_precision == "exact":
+            return round(row.lat, 6), round(row.lon, 6)
+        shown = public_point(Point(row.lat, row.lon), self.service.public_precision)
+        return round(shown.lat, 6), round(shown.lon, 6)
+
+    def address(self, row: Any) -> str | None:
+        """The address as everybody sees it."""
+        return words(public_address(row.address, self.service.public_precision))
+
+
 @dataclass(slots=True)
 class Writer:
     """Writes requests of any jurisdiction, in one language or each city's own.
@@ -53,6 +76,7 @@ class Writer:
     locale: str | None
     is_extended: bool = False
     _catalogues: dict[int, Catalogue] = field(default_factory=dict)
+    _kinds: dict[int, _Kind] = field(default_factory=dict)
 
     def learn(self, session: Session, rows: Sequence[Any]) -> None:
         """Look up what rows are written with; afterwards the database is not asked again."""
@@ -74,65 +98,71 @@ class Writer:
 
     def request(self, row: Any) -> dict[str, Any]:
         """One `request`."""
-        catalogue = self._catalogues[row.jurisdiction_id]
-        place, service = catalogue.place, catalogue.by_id[row.service_id]
-        locale = self.locale or place.default_locale
-        point = _point(row, service)
+        kind = self._kind(row)
+        lat, lon = kind.position(row)
         document = {
             "service_request_id": str(row.id),
             "status": state_of(row.status).value,
-            "status_notes": self._notes(row, place, locale),
-            "service_name": name_of(service, place, locale),
-            "service_code": service.code,
+            "status_notes": self._notes(row, kind),
+            "service_name": kind.name,
+            "service_code": kind.service.code,
             "description": words(row.description),
-            "agency_responsible": _agency(row, place, locale),
+            "agency_responsible": _agency(row, kind),
             "service_notice": None,
             "requested_datetime": moment(row.requested_at),
             "updated_datetime": moment(changed_at(row)),
             "expected_datetime": moment(row.due_at),
-            "address": words(public_address(row.address, service.public_precision)),
+            "address": kind.address(row),
             "address_id": None,
             "zipcode": None,
-            "lat": point and round(point.lat, 6),
-            "long": point and round(point.lon, 6),
+            "lat": lat,
+            "long": lon,
             "media_url": row.photo_id and photo_url(self.base_url, row.photo_id),
         }
         if self.is_extended:
-            document |= self._extensions(row, place, service, locale)
+            document |= self._extensions(row, kind)
         return document
 
     def bulk(self, row: Any) -> list[str | None]:
         """One row of GeoReport Bulk, in the order of `BULK`; numbers as text."""
-        catalogue = self._catalogues[row.jurisdiction_id]
-        place, service = catalogue.place, catalogue.by_id[row.service_id]
-        locale = self.locale or place.default_locale
-        point = _point(row, service)
-        is_closed = state_of(row.status) is State.CLOSED
+        kind = self._kind(row)
+        lat, lon = kind.position(row)
+        updated = moment(changed_at(row))
         return [
             str(row.id),
             moment(row.requested_at),
-            moment(changed_at(row)),
-            moment(changed_at(row)) if is_closed else None,
+            updated,
+            updated if state_of(row.status) is State.CLOSED else None,
             description_of(row.status),
-            self._notes(row, place, locale),
+            self._notes(row, kind),
             source_of(row.source),
-            name_of(service, place, locale),
+            kind.name,
             None,
             words(row.description),
-            _agency(row, place, locale),
-            words(public_address(row.address, service.public_precision)),
-            None if point is None else f"{point.lat:.6f}",
-            None if point is None else f"{point.lon:.6f}",
+            _agency(row, kind),
+            kind.address(row),
+            None if lat is None else f"{lat:.6f}",
+            None if lon is None else f"{lon:.6f}",
         ]
 
-    def _notes(self, row: Any, place: JurisdictionRef, locale: str) -> str | None:
+    def _kind(self, row: Any) -> _Kind:
+        """What the rows of one service have in common; looked up once."""
+        found = self._kinds.get(row.service_id)
+        if found is None:
+            catalogue = self._catalogues[row.jurisdiction_id]
+            service, place = catalogue.by_id[row.service_id], catalogue.place
+            locale = self.locale or place.default_locale
+            found = _Kind(service, place, locale, name_of(service, place, locale))
+            self._kinds[row.service_id] = found
+        return found
+
+    def _notes(self, row: Any, kind: _Kind) -> str | None:
         if row.status == Status.DUPLICATE:
-            return duplicate_notes(row.parent_number, locale, place.default_locale)
+            return duplicate_notes(row.parent_number, kind.locale, kind.place.default_locale)
         return words(row.note)
 
-    def _extensions(
-        self, row: Any, place: JurisdictionRef, service: ServiceEntry, locale: str
-    ) -> dict[str, Any]:
+    def _extensions(self, row: Any, kind: _Kind) -> dict[str, Any]:
+        place, service, locale = kind.place, kind.service, kind.locale
         return {
             "attributes": list(_answers(row.attributes or {}, place, service, locale)),
             "notes": list(_steps(row.steps or ())),
@@ -194,16 +224,12 @@ def changed_at(row: Any) -> datetime:
     return at
 
 
-def _point(row: Any, service: ServiceEntry) -> Point | None:
-    if row.lat is None:
-        return None
-    return public_point(Point(row.lat, row.lon), service.public_precision)
-
-
-def _agency(row: Any, place: JurisdictionRef, locale: str) -> str | None:
+def _agency(row: Any, kind: _Kind) -> str | None:
+    if row.team_agency is not None:
+        return words(row.team_agency)
     if row.team_names is None:
         return None
-    return words(row.team_agency or pick(row.team_names, locale, place.default_locale))
+    return words(pick(row.team_names, kind.locale, kind.place.default_locale))
 
 
 def _instant(text: str) -> str | None:

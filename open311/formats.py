@@ -35,6 +35,11 @@ ITEMS: Mapping[str, str] = {
 #: sent.
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
+#: What has to be written otherwise in XML.
+_MARKUP = re.compile("[&<>\r]")
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
 _DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
@@ -61,6 +66,9 @@ def of_suffix(suffix: str) -> Format | None:
 
 def legal(text: str) -> str:
     """The text without what neither form can hold."""
+    if text.isprintable():
+        # Many times as fast as a search, and true of nearly every line.
+        return text
     return _ILLEGAL.sub("", text) if _ILLEGAL.search(text) is not None else text
 
 
@@ -85,9 +93,10 @@ def pieces(
     head = "[" if is_json else f"{_DECLARATION}<{root}>"
     for batch in batches:
         if is_json:
-            texts = [_json(each) for each in batch]
-            if texts:
-                yield head + ",".join(texts)
+            # Of the array of a batch, what stands between its brackets.
+            text = _json(list(batch))[1:-1]
+            if text:
+                yield head + text
                 head = ","
         else:
             text = "".join(_element(item, each) for each in batch)
@@ -101,15 +110,14 @@ def pieces(
 
 
 def _json(document: Any) -> str:
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return legal(text)
+    return legal(_ENCODER.encode(document))
 
 
 def _element(name: str, value: Any) -> str:
-    if value is None or value == "":
-        return f"<{name}/>"
     if isinstance(value, str):
-        return f"<{name}>{_text(value)}</{name}>"
+        return f"<{name}>{_text(value)}</{name}>" if value else f"<{name}/>"
+    if value is None:
+        return f"<{name}/>"
     if isinstance(value, Mapping):
         inner = "".join([_element(key, part) for key, part in value.items()])
     elif isinstance(value, (list, tuple)):
@@ -124,5 +132,8 @@ def _element(name: str, value: Any) -> str:
 
 
 def _text(text: str) -> str:
+    text = legal(text)
+    if _MARKUP.search(text) is None:
+        return text
     # A carriage return would be read as a line feed (XML 1.0, section 2.11).
-    return escape(legal(text), {"\r": "&#13;"})
+    return escape(text, {"\r": "&#13;"})

@@ -147,10 +147,13 @@ def description_of(status: str) -> str:
 
 def moment(at: datetime | None) -> str | None:
     """An instant in the W3C's form, in whole seconds and UTC: `2026-03-29T12:05:00Z`."""
-    # isoformat and not strftime, which writes years before 1000 without their zeros.
     if at is None:
         return None
-    return at.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+    # isoformat and not strftime, which writes years before 1000 without their zeros.
+    text = at.isoformat(timespec="seconds")
+    if not text.endswith("+00:00"):
+        text = at.astimezone(UTC).isoformat(timespec="seconds")
+    return text[:-6] + "Z"
 
 
 #: A W3C date and time; a form that was not escaped turns the plus of a zone into a space.
