@@ -103,7 +103,7 @@ class Open311:
     key: str
 
     def get(self, path: str, **query: Any) -> Any:
-        return self.client.get(f"{URL}/{path}", query_string=query)
+        return self.client.get(f"{URL}/{path}", query_string=query or None)
 
     def post(self, path: str = "requests.json", **form: Any) -> Any:
         """A form; names that are no Python names come in `also`."""

@@ -46,7 +46,7 @@ MIDDLE = Point(42.36, -71.06)
 COLUMNS = (
     *("id", "opened_at", "closed_at", "due_at", "type", "reason", "subject", "department", "queue"),
     *("source", "address", "lat", "lon", "neighborhood", "ward", "precinct", "pwd_district"),
-    "fallback_location",
+    *("fallback_location", "description"),
 )
 
 BOSTON = Path(__file__).parents[3] / "shared/data/boston311/cases.csv.gz"
@@ -192,6 +192,22 @@ def test_a_file_that_is_none_is_refused_in_one_sentence(tmp_path: Path) -> None:
         read(whole)
 
 
+def test_a_past_can_be_moved_so_that_it_ends_in_the_last_week(tmp_path: Path) -> None:
+    rows = [
+        row(opened_at="2011-07-01 12:00:00", closed_at="2011-08-03 12:00:00"),
+        row(opened_at="2011-07-05 12:00:00"),
+    ]
+    file = read(written(tmp_path, rows))
+    first, second = case_files.until(file.cases, NOW)
+    assert first.closed_at is not None
+    assert NOW - timedelta(weeks=1) < first.closed_at <= NOW
+    moved = first.opened_at - file.cases[0].opened_at
+    assert moved % timedelta(weeks=1) == timedelta(0)
+    assert second.opened_at - file.cases[1].opened_at == moved
+    assert second.closed_at is None
+    assert case_files.until([], NOW) == []
+
+
 # -- replaying ------------------------------------------------------------------------------------
 
 
@@ -305,6 +321,17 @@ def test_a_case_goes_the_way_of_a_report_at_the_time_of_then(town: Town) -> None
         (HistoryKind.STATUS, Status.RESOLVED, closed),
         (HistoryKind.STATUS, Status.CLOSED, closed),
     ]
+
+
+def test_words_that_a_city_has_come_along_and_wait_where_they_may_name_somebody(
+    town: Town,
+) -> None:
+    said = row(description="A deep hole.\nOld.")
+    naming = row(description="Call me at 617-555-0134.", lat="42.365")
+    town.replay([said, naming])
+    report = town.report(said)
+    assert (report.description, report.visibility) == ("A deep hole.\nOld.", "public")
+    assert town.report(naming).visibility == "held"
 
 
 @pytest.mark.parametrize("size", [1, 2, 400])
