@@ -206,11 +206,16 @@ def test_what_comes_later_waits_too_where_everything_of_a_service_does(
     assert client.get(url).status_code == 404
 
 
-def test_a_replayed_past_is_not_held(session: Session, pothole: Service) -> None:
+@pytest.mark.parametrize(
+    ("description", "visibility"), [("", "public"), ("A deep hole.", "public"), (TELLING, "held")]
+)
+def test_of_a_replayed_past_only_words_that_name_somebody_wait(
+    session: Session, pothole: Service, description: str, visibility: str
+) -> None:
     history = Caller(ANONYMOUS, address="history import", default_source=Source.IMPORT)
-    draft = Draft(service_code="pothole", point=COMEDIE, description=TELLING)
+    draft = Draft(service_code="pothole", point=COMEDIE, description=description)
     taken = submit(session, draft, history, now=utc_now(), secret="secret")
-    assert (taken.visibility, taken.review) == ("public", None)
+    assert taken.visibility == visibility
 
 
 # -- before sending -------------------------------------------------------------------------------
