@@ -57,6 +57,7 @@ class DownstreamIn(Schema):
     held = fields.Boolean(load_default=False)
     idempotent = fields.Boolean(load_default=False)
     key_for_reading = fields.Boolean(load_default=False)
+    extensions = fields.Boolean(load_default=False)
 
     @ma.validates("url")
     def _check_url(self, value: str, **_: Any) -> None:

@@ -53,7 +53,11 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ForeignRequest:
-    """A request as another system tells it; whatever is missing there is None here."""
+    """A request as another system tells it; whatever is missing there is None here.
+
+    Attributes:
+        extended_status: of mySociety's extension, which knows more than open and closed.
+    """
 
     id: str | None
     token: str | None
@@ -65,6 +69,7 @@ class ForeignRequest:
     requested_at: datetime | None
     updated_at: datetime | None
     notice: str | None
+    extended_status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +247,7 @@ def point(lat: Any, lon: Any) -> Point | None:
 
 
 def _request(item: Mapping[str, Any], zone: tzinfo) -> ForeignRequest:
+    extended = item.get("extended_attributes")
     return ForeignRequest(
         id=text(item.get("service_request_id")),
         token=text(item.get("token")),
@@ -253,6 +259,7 @@ def _request(item: Mapping[str, Any], zone: tzinfo) -> ForeignRequest:
         requested_at=moment(item.get("requested_datetime"), zone),
         updated_at=moment(item.get("updated_datetime"), zone),
         notice=words(item.get("service_notice")),
+        extended_status=text(extended.get("status")) if isinstance(extended, Mapping) else None,
     )
 
 

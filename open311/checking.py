@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -47,10 +47,12 @@ class _Seen:
     """What is known so far, for the questions that build on it."""
 
     format: str = "json"
+    forms: list[str] = field(default_factory=list)
     services: Sequence[ForeignService] = ()
     requests: Sequence[ForeignRequest] = ()
     list: str = "ids"
     has_updates: bool = False
+    has_extensions: bool = False
     is_read_without_zone: bool = False
 
 
@@ -119,15 +121,24 @@ def _endpoints(content: Any) -> str:
 
 def _services(lines: dict[str, Remote], seen: _Seen) -> Iterator[Finding]:
     for form in ("xml", "json"):
-        found = lines[form].services()
-        if isinstance(found, Failure):
-            yield Finding(Mark.NO, f"services in {form.upper()}", _why(found))
+        what, line = f"services in {form.upper()}", lines[form]
+        answer = line.get(line.url_of("services"))
+        if isinstance(answer, Failure):
+            yield Finding(Mark.NO, what, _why(answer))
+            continue
+        try:
+            found = answers.services(answers.read(answer.body))
+        except Unreadable as error:
+            yield Finding(Mark.NO, what, str(error))
+            continue
+        if answer.body.lstrip().startswith(b"<") != (form == "xml"):
+            other = "JSON" if form == "xml" else "XML"
+            yield Finding(Mark.NO, what, f"comes as {other}, whatever is asked for")
             continue
         kinds = sorted({service.kind or "without a type" for service in found})
-        yield Finding(
-            Mark.YES, f"services in {form.upper()}", f"{len(found)}: {', '.join(kinds) or 'none'}"
-        )
+        yield Finding(Mark.YES, what, f"{len(found)}: {', '.join(kinds) or 'none'}")
         seen.services, seen.format = found, form
+        seen.forms.append(form)
     special = [s for s in seen.services if s.kind in ("batch", "blackbox")]
     for service in special[:5]:
         said = "answers with a token" if service.kind == "batch" else "cannot be followed"
@@ -166,7 +177,7 @@ def _required(content: Any) -> list[str]:
 
 def _requests(lines: dict[str, Remote], seen: _Seen, now: datetime) -> Iterator[Finding]:
     window = [("start_date", seconds(now - _DAYS)), ("end_date", seconds(now))]
-    for form in ("xml", "json"):
+    for form in seen.forms:
         found = lines[form].requests(window)
         if isinstance(found, Failure):
             yield Finding(Mark.NO, f"requests of 30 days in {form.upper()}", _why(found))
@@ -214,6 +225,15 @@ def _following(line: Remote, seen: _Seen, now: datetime) -> Iterator[Finding]:
         "updated_after",
         "an extension: what changed since" if has_changes else "is not looked at",
     )
+    extended = line.requests([("service_request_id", ids[0]), ("extensions", "true")])
+    seen.has_extensions = not isinstance(extended, Failure) and any(
+        one.extended_status is not None for one in extended
+    )
+    yield Finding(
+        Mark.YES if seen.has_extensions else Mark.NO,
+        "extensions=true",
+        "statuses beyond open and closed" if seen.has_extensions else "no further statuses",
+    )
     seen.list = "ids" if is_batched else "single" if is_single else "none"
 
 
@@ -248,6 +268,8 @@ def _advice(address: Address, seen: _Seen) -> str:
         lines.append(f"    list: {seen.list}")
     if seen.has_updates:
         lines.append("    updates: true")
+    if seen.has_extensions:
+        lines.append("    extensions: true")
     if seen.is_read_without_zone:
         lines.append("    time_zone: WHICH-ONE")
     if address.key_for_reading:

@@ -11,7 +11,7 @@ hung up would be asked again by the HTTP layer, and have it twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, TypeVar
@@ -68,6 +68,7 @@ class Address:
     Attributes:
         url: without a slash at the end; resources are put after it.
         key_for_reading: whether it wants its key for reading, too.
+        has_extensions: whether it is asked for what goes beyond the standard.
         zone: what its times mean that name no zone.
     """
 
@@ -77,6 +78,7 @@ class Address:
     format: str
     zone: tzinfo
     key_for_reading: bool = False
+    has_extensions: bool = False
 
 
 class Remote:
@@ -141,31 +143,21 @@ class Remote:
         Args:
             is_paged: ask for further pages until one brings nothing new.
         """
-        stop_at = time.monotonic() + PAGING_S
-        found: dict[str, ForeignRequest] = {}
-        for page in range(1, MAX_PAGES + 1):
-            asked = [*criteria, ("page", str(page))] if page > 1 else list(criteria)
-            some = self._read(
-                self.url_of("requests", asked),
-                lambda content: answers.requests(content, self.address.zone),
-            )
-            if isinstance(some, Failure):
-                if page > 1 and some.fault is Fault.PERSON:
-                    # It knows no pages, or says so past the last one.
-                    return list(found.values())
-                return some
-            new = {one.id: one for one in some if one.id is not None and one.id not in found}
-            found |= new
-            if not new or not is_paged:
-                return list(found.values())
-            if time.monotonic() > stop_at:
-                break
-        return Failure(Fault.LOST, "too many pages")
+        return self._pages(
+            "requests",
+            criteria,
+            lambda content: answers.requests(content, self.address.zone),
+            lambda one: one.id,
+            most=MAX_PAGES if is_paged else 1,
+        )
 
     def request(self, request_id: str) -> ForeignRequest | Failure | None:
         """One request; None when it is not there."""
         found = self._read(
-            self.url_of(f"requests/{quote(request_id, safe='')}"),
+            self.url_of(
+                f"requests/{quote(request_id, safe='')}",
+                [("extensions", "true")] if self.address.has_extensions else (),
+            ),
             lambda content: answers.requests(content, self.address.zone),
         )
         if isinstance(found, Failure):
@@ -185,10 +177,12 @@ class Remote:
 
     def updates(self, since: datetime, until: datetime) -> list[ForeignUpdate] | Failure:
         """Steps of that window, by the extension of FixMyStreet and open311-adapter."""
-        criteria = [("start_date", seconds(since)), ("end_date", seconds(until))]
-        return self._read(
-            self.url_of("servicerequestupdates", criteria),
+        return self._pages(
+            "servicerequestupdates",
+            [("start_date", seconds(since)), ("end_date", seconds(until))],
             lambda content: answers.updates(content, self.address.zone),
+            lambda one: one,
+            most=MAX_PAGES,
         )
 
     def services(self) -> list[ForeignService] | Failure:
@@ -218,6 +212,39 @@ class Remote:
         said = [*self._who(with_key=self.address.key_for_reading), *criteria]
         # Commas stay: servers that split lists before decoding are common.
         return f"{url}?{urlencode(said, safe=',:')}" if said else url
+
+    def _pages(
+        self,
+        resource: str,
+        criteria: Sequence[tuple[str, str]],
+        reading: Callable[[Any], list[T]],
+        name_of: Callable[[T], Hashable | None],
+        *,
+        most: int,
+    ) -> list[T] | Failure:
+        """All that a list holds, each once; a failure where some of it may be missing."""
+        if self.address.has_extensions:
+            criteria = [*criteria, ("extensions", "true")]
+        stop_at = time.monotonic() + PAGING_S
+        found: dict[Hashable, T] = {}
+        for page in range(1, most + 1):
+            asked = [*criteria, ("page", str(page))] if page > 1 else criteria
+            some = self._read(self.url_of(resource, asked), reading)
+            if isinstance(some, Failure):
+                if page > 1 and some.fault is Fault.PERSON:
+                    # It knows no pages, or says so past the last one.
+                    break
+                return some
+            before = len(found)
+            for one in some:
+                name = name_of(one)
+                if name is not None:
+                    found.setdefault(name, one)
+            if len(found) == before:
+                break
+            if most > 1 and (page == most or time.monotonic() > stop_at):
+                return Failure(Fault.LOST, "too many pages")
+        return list(found.values())
 
     def _read(self, url: str, reading: Callable[[Any], T]) -> T | Failure:
         answer = self._call(

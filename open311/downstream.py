@@ -73,6 +73,7 @@ class EndpointSpec:
     held: bool = False
     idempotent: bool = False
     key_for_reading: bool = False
+    extensions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ class Endpoint:
             self.spec.format,
             self.zone,
             self.spec.key_for_reading,
+            self.spec.extensions,
         )
 
     def service(self, code: str) -> ServiceMap | None:

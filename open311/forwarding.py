@@ -741,6 +741,14 @@ class _Recorder:
     def _taken(self, result: Taken) -> str:
         row = self.row
         was_looked_for = self.job.lost is not None
+        if (
+            was_looked_for
+            and result.remote_id is not None
+            and self._is_of_another(result.remote_id)
+        ):
+            # Two that are alike were lost together, and the other one was quicker: look again.
+            row.next_attempt_at = self.now
+            return "looked"
         outcome = AttemptOutcome.FOUND if was_looked_for else AttemptOutcome.TAKEN
         if self.job.attempt_id is not None:
             _close_attempt(self.session, self.job.attempt_id, outcome, self.now)
@@ -770,6 +778,22 @@ class _Recorder:
             kind = Note.SENT if row.remote_id is not None else Note.SENT_UNFOLLOWED
             self._tell(kind, row.remote_id)
         return "sent"
+
+    def _is_of_another(self, remote_id: str) -> bool:
+        """Whether what was found stands for another report by now; no other finds it meanwhile."""
+        self.session.get(DownstreamEndpoint, self.row.endpoint_id, with_for_update=True)
+        self.session.flush()
+        return bool(
+            self.session.scalar(
+                sa.select(
+                    sa.exists().where(
+                        Forwarding.endpoint_id == self.row.endpoint_id,
+                        Forwarding.remote_id == remote_id,
+                        Forwarding.id != self.row.id,
+                    )
+                )
+            )
+        )
 
     def _untried(self) -> str:
         """Its turn did not come: it was not sent, and that is known."""

@@ -93,12 +93,17 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What an endpoint is asked this time."""
+    """What an endpoint is asked this time.
+
+    Attributes:
+        is_cut: whether the window ends before the present: the next follows at once.
+    """
 
     endpoint: Endpoint
     followed: tuple[Followed, ...]
     since: datetime
     until: datetime
+    is_cut: bool = False
 
 
 @dataclass(slots=True)
@@ -141,7 +146,8 @@ def claim(session: Session, *, now: datetime, limit: int = 1) -> list[Round]:
         since = row.updates_until or _first_sent(session, row.id) or now
         since -= timedelta(minutes=endpoint.spec.overlap_minutes)
         row.next_poll_at = now + LEASE
-        rounds.append(Round(endpoint, followed, since, min(now, since + _WINDOW)))
+        until = min(now, since + _WINDOW)
+        rounds.append(Round(endpoint, followed, since, until, is_cut=until < now))
     session.flush()
     return rounds
 
@@ -184,8 +190,8 @@ def finish(session: Session, one: Round, *, is_whole: bool, now: datetime) -> No
         return
     if is_whole and (row.updates_until is None or row.updates_until < one.until):
         row.updates_until = one.until
-    is_behind = is_whole and one.until < now
-    row.next_poll_at = now if is_behind else now + timedelta(minutes=one.endpoint.spec.poll_minutes)
+    pause = timedelta(minutes=one.endpoint.spec.poll_minutes)
+    row.next_poll_at = now if is_whole and one.is_cut else now + pause
     session.flush()
 
 
@@ -219,7 +225,10 @@ def take_status(
             endpoint,
             forwarding,
             report,
-            Theirs(found.status, found.updated_at),
+            Theirs(
+                (endpoint.spec.extensions and found.extended_status) or found.status,
+                found.updated_at,
+            ),
             found.notes,
             None,
             now,

@@ -313,6 +313,18 @@ def test_two_reports_alike_are_two_requests_though_one_answer_is_lost(
     assert {handing.forwarding_of(one).remote_id for one in (first, second)} == {"1", "2"}
 
 
+def test_of_two_alike_that_were_lost_together_each_finds_its_own(
+    handing: Handing, foreign: Foreign
+) -> None:
+    reports = [handing.report(description="Éteint.") for _ in range(3)]
+    foreign.fail("lost 500", "lost 500", "lost 500")
+    handing.queue(*reports)
+    handing.run(hours=3)
+    assert len(foreign.posts) == 3
+    found = {handing.forwarding_of(report).remote_id for report in reports}
+    assert found == {"1", "2", "3"}
+
+
 def test_it_is_not_sent_again_before_a_slow_system_would_show_it(
     settled: Settle, foreign: Foreign
 ) -> None:
