@@ -155,7 +155,8 @@ VALUES = (
     "run",
 )
 
-SERVICES = ("nid-de-poule", "questions", "logement", "encombrants")
+#: The first asks nothing.
+SERVICES = ("trottoir-degrade", "questions", "logement", "encombrants")
 
 PATHS = (
     "requests",
@@ -216,7 +217,9 @@ def _call(chance: random.Random, key: str) -> Call:
     method = chance.choice(METHODS)
     path = chance.choice(BASES) + chance.choice(PATHS) + chance.choice(SUFFIXES)
     path = path.replace("{value}", value() or "x")
-    query = _pairs(chance, 6)
+    # Few of them so long that no web server reads on.
+    longest = 100_000 if chance.random() < 0.03 else 300
+    query = [(name, text) for name, text in _pairs(chance, 6) if len(text) <= longest]
     headers = {"Accept": chance.choice(ACCEPTS)}
     body = b""
     if method not in ("GET", "HEAD"):

@@ -6,9 +6,11 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
+from geo import jurisdictions
 from reports.models import ServiceRequest
+from tests.factories import new_service
 from tests.open311.conftest import Open311, Town, read
-from tests.open311.hostile import calls, sound
+from tests.open311.hostile import SERVICES, calls, sound
 
 SETS = 400
 
@@ -16,6 +18,8 @@ SETS = 400
 def test_no_parameter_set_brings_out_more_than_a_refusal(
     client: FlaskClient, open311: Open311, session: Session, town: Town
 ) -> None:
+    new_service(session, town.city, code=SERVICES[0])
+    jurisdictions.forget()
     faults = []
     statuses = set()
     for call in calls(7, SETS, town.key):
