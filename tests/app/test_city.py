@@ -56,7 +56,7 @@ def test_montpellier_loads_whole(session: Session) -> None:
         "areas": 38,
         "addresses": 36_395,
         "teams": 14,
-        "services": 28,
+        "services": 29,
         "routing_rules": 17,
     }
     row = session.scalars(sa.select(Jurisdiction).where(Jurisdiction.code == "montpellier")).one()
