@@ -88,6 +88,15 @@ def _queues() -> CollectorRegistry:
                 " WHERE state IN ('pending', 'sending') GROUP BY channel"
             )
         ).all()
+        forwarded = db.session.execute(
+            sa.text(
+                "SELECT jurisdictions.code || '.' || endpoint.code, state, count(*)"
+                " FROM forwardings JOIN downstream_endpoints AS endpoint"
+                " ON endpoint.id = endpoint_id"
+                " JOIN jurisdictions ON jurisdictions.id = endpoint.jurisdiction_id"
+                " WHERE state = 'waiting' OR state = 'stuck' GROUP BY 1, 2"
+            )
+        ).all()
     except sa.exc.SQLAlchemyError:
         up.set(0)
         return registry
@@ -112,4 +121,12 @@ def _queues() -> CollectorRegistry:
     )
     for channel, count in waiting:
         deliveries.labels(channel).set(count)
+    forwardings = Gauge(
+        "riverain_forwardings",
+        "Reports that another system has not got yet: waiting, or stuck until somebody looks.",
+        ["endpoint", "state"],
+        registry=registry,
+    )
+    for endpoint, state, count in forwarded:
+        forwardings.labels(endpoint, state).set(count)
     return registry

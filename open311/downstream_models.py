@@ -70,6 +70,9 @@ class Forwarding(Base):
             postgresql_where=sa.text("state = 'waiting'"),
         ),
         sa.Index(
+            "ix_forwardings_stuck", "endpoint_id", postgresql_where=sa.text("state = 'stuck'")
+        ),
+        sa.Index(
             "ix_forwardings_remote",
             "endpoint_id",
             "remote_id",

@@ -159,6 +159,12 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'waiting'"),
     )
     op.create_index(
+        "ix_forwardings_stuck",
+        "forwardings",
+        ["endpoint_id"],
+        postgresql_where=sa.text("state = 'stuck'"),
+    )
+    op.create_index(
         "ix_forwardings_remote",
         "forwardings",
         ["endpoint_id", "remote_id"],

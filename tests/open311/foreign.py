@@ -163,8 +163,8 @@ class Foreign:
         if first == "servicerequestupdates":
             start, end = call.fields["start_date"], call.fields["end_date"]
             window = [u for u in self.updates if start <= u["updated_datetime"] <= end]
-            first = (int(call.fields.get("page", 1)) - 1) * self.page_size
-            window = window[first : first + self.page_size]
+            skipped = (int(call.fields.get("page", 1)) - 1) * self.page_size
+            window = window[skipped : skipped + self.page_size]
             return 200, "service_request_updates", window
         return 404, "errors", [{"code": 404, "description": "There is no such thing."}]
 

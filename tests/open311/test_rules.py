@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -212,7 +213,7 @@ def test_only_what_is_newer_than_our_last_change_applies() -> None:
 
 
 def test_without_a_time_a_changed_word_is_newer_than_our_last_look() -> None:
-    ours = {"at": None, "changed_at": NOON}
+    ours: dict[str, Any] = {"at": None, "changed_at": NOON}
     assert told(Status.TRIAGED, "closed", seen_at=NOON + MINUTE, **ours)[0] is Status.RESOLVED
     assert told(Status.TRIAGED, "closed", seen_at=NOON - MINUTE, **ours)[1] is Because.OLDER
     same = told(Status.REOPENED, "closed", known="closed", seen_at=NOON + MINUTE, **ours)
@@ -220,7 +221,7 @@ def test_without_a_time_a_changed_word_is_newer_than_our_last_look() -> None:
 
 
 def test_an_older_step_that_comes_late_moves_nothing() -> None:
-    known = {"known": "closed", "known_at": NOON + 10 * MINUTE}
+    known: dict[str, Any] = {"known": "closed", "known_at": NOON + 10 * MINUTE}
     assert told(Status.RESOLVED, "in_progress", at=NOON + 5 * MINUTE, **known)[1] is Because.OLDER
 
 

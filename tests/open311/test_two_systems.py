@@ -382,6 +382,8 @@ def test_a_refusal_of_the_second_is_read_in_the_first(
     shown = runner.invoke(args=["open311", "status"])
     assert "1 stuck" in shown.output
     assert f"ville {first.report(report_id).number}: ville.metropole, http 404" in shown.output
+    measured = first.app.test_client().get("/metrics").text
+    assert 'riverain_forwardings{endpoint="ville.metropole",state="stuck"} 1.0' in measured
     assert _output(runner.invoke(args=["open311", "retry"])) == "handed over again: 1"
 
 
