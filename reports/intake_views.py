@@ -19,7 +19,7 @@ from core.clock import utc_now
 from core.db import reading, single_write, transaction
 from core.errors import InvalidError, NotFoundError
 from core.i18n import LANGUAGES, language_of, pick, spoken
-from core.limits import DEVICE_HEADER, Allowance, hold_place, limited, network_digest
+from core.limits import DEVICE_HEADER, Allowance, hold_place, limited
 from core.links import track_url
 from geo import jurisdictions
 from geo.cells import cell_of
@@ -262,7 +262,7 @@ def gate(proof: Proof | None) -> Gate:
     return Gate(
         tally=current_app.extensions["tally"],
         secret=secret,
-        network=network_digest(secret, request.remote_addr or "") or "",
+        address=request.remote_addr or "",
         proof=Proof.from_header(header) if proof is None and header is not None else proof,
     )
 

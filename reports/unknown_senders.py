@@ -15,6 +15,7 @@ from typing import Any
 
 from core import proof_of_work
 from core.errors import InvalidError
+from core.limits import network_digest
 from core.proof_of_work import ALGORITHM, LIFETIME, Challenge, Fault, Solved
 from core.tally import Tally
 from geo.jurisdictions import JurisdictionRef
@@ -49,12 +50,12 @@ class Gate:
     """Holds up a sender whom nobody knows, where the city wants that.
 
     Attributes:
-        network: stands for where the request came from; empty where that is not known.
+        address: where the request came from; empty where that is not known.
     """
 
     tally: Tally
     secret: str
-    network: str
+    address: str
     proof: Proof | None
 
     def admit(self, place: JurisdictionRef, report: str, *, now: datetime) -> None:
@@ -79,9 +80,8 @@ class Gate:
 
     def challenge(self, now: datetime) -> Challenge:
         """A challenge, the harder the more of them went there lately."""
-        recent = self.tally.count(
-            f"challenges:{self.network}", keep_s=int(LIFETIME.total_seconds())
-        )
+        network = network_digest(self.secret, self.address) or ""
+        recent = self.tally.count(f"challenges:{network}", keep_s=int(LIFETIME.total_seconds()))
         return proof_of_work.issue(
             self.secret, now=now, difficulty=proof_of_work.difficulty_after(recent)
         )
