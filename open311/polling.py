@@ -23,6 +23,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -81,6 +82,9 @@ _WINDOW = timedelta(days=1)
 
 #: Words of theirs that are kept.
 _WORDS = 4000
+
+#: As much of a status of theirs as is looked at.
+_WORD = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,8 @@ def claim(session: Session, *, now: datetime, limit: int = 1) -> list[Round]:
         since = row.updates_until or _first_sent(session, row.id) or now
         since -= timedelta(minutes=endpoint.spec.overlap_minutes)
         row.next_poll_at = now + LEASE
-        until = min(now, since + _WINDOW)
+        has_window = endpoint.spec.updates or endpoint.spec.list is ListStyle.UPDATED
+        until = min(now, since + _WINDOW) if has_window else now
         rounds.append(Round(endpoint, followed, since, until, is_cut=until < now))
     session.flush()
     return rounds
@@ -212,6 +217,53 @@ def take_update(session: Session, endpoint: Endpoint, step: ForeignUpdate, *, no
     return outcome
 
 
+def news_among(
+    session: Session, endpoint: Endpoint, found: Sequence[ForeignRequest], *, now: datetime
+) -> list[ForeignRequest]:
+    """Those requests whose status has to be held against ours; two statements for all the others.
+
+    What says the same as at the last look is no news, unless it is over there and open here.
+    """
+    rows = session.execute(
+        sa.select(
+            Forwarding.remote_id,
+            Forwarding.remote_status,
+            Forwarding.remote_at,
+            ServiceRequest.status,
+        )
+        .join(ServiceRequest, ServiceRequest.id == Forwarding.report_id)
+        .where(
+            Forwarding.endpoint_id == endpoint.id,
+            Forwarding.remote_id.in_([one.id for one in found if one.id is not None]),
+        )
+    ).all()
+    known: dict[str, list[Any]] = {}
+    for row in rows:
+        known.setdefault(row.remote_id, []).append(row)
+    fresh: list[ForeignRequest] = []
+    same: list[ForeignRequest] = []
+    for one in found:
+        theirs = _theirs(endpoint, one)
+        is_same = all(
+            theirs == Theirs(row.remote_status, row.remote_at)
+            and theirs.at is not None
+            and not disagrees(Ours(Status(row.status), now, True), theirs, endpoint.spec.statuses)
+            for row in known.get(one.id or "", ())
+        )
+        (same if is_same else fresh).append(one)
+    if same:
+        session.execute(
+            sa.update(Forwarding)
+            .where(
+                Forwarding.endpoint_id == endpoint.id,
+                Forwarding.remote_id.in_([one.id for one in same]),
+            )
+            .values(checked_at=now)
+            .execution_options(synchronize_session=False)
+        )
+    return fresh
+
+
 def take_status(
     session: Session, endpoint: Endpoint, found: ForeignRequest, *, now: datetime
 ) -> str:
@@ -225,10 +277,7 @@ def take_status(
             endpoint,
             forwarding,
             report,
-            Theirs(
-                (endpoint.spec.extensions and found.extended_status) or found.status,
-                found.updated_at,
-            ),
+            _theirs(endpoint, found),
             found.notes,
             None,
             now,
@@ -346,14 +395,14 @@ def _take(
             "downstream.status_ignored",
             endpoint=endpoint.name,
             forwarding_id=str(forwarding.id),
-            status=(theirs.status or "")[:80],
+            status=(theirs.status or "")[:_WORD],
             because=because.value,
         )
     is_later = theirs.at is not None and (
         forwarding.remote_at is None or theirs.at >= forwarding.remote_at
     )
     if theirs.status is not None and (theirs.at is None or is_later):
-        forwarding.remote_status = theirs.status[:80]
+        forwarding.remote_status = theirs.status[:_WORD]
     if is_later:
         forwarding.remote_at = theirs.at
     return because.value, history_id
@@ -387,6 +436,11 @@ def _words(endpoint: Endpoint, said: str | None, media_url: str | None) -> Words
         return Words(note=photo, public_note=spoken)
     kept = "\n".join(line for line in (spoken, photo) if line)
     return Words(note=kept) if kept else SILENCE
+
+
+def _theirs(endpoint: Endpoint, found: ForeignRequest) -> Theirs:
+    word = (endpoint.spec.extensions and found.extended_status) or found.status
+    return Theirs(word and word[:_WORD], found.updated_at)
 
 
 def _ours(

@@ -12,6 +12,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from flask import current_app
 from sqlalchemy.orm import Session
 
@@ -102,8 +103,10 @@ def _take_in(one: Round, heard: Heard) -> int:
     )
     # A step that could not be taken in is read again: the window stays where it is.
     is_whole = heard.is_whole and None not in outcomes
+    with transaction() as session:
+        fresh = polling.news_among(session, endpoint, heard.requests, now=utc_now())
     outcomes += _each(
-        heard.requests,
+        fresh,
         lambda session, found: polling.take_status(session, endpoint, found, now=utc_now()),
     )
     if endpoint.spec.list == "updated":
@@ -122,6 +125,8 @@ def _each(things: Sequence[T], take: Callable[[Session, T], str]) -> list[str | 
         try:
             with transaction() as session:
                 outcomes.append(take(session, thing))
+        except SoftTimeLimitExceeded:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever one does, the others go on
             log.error("downstream.failed", error=place_of(error), is_transient=is_transient(error))
             outcomes.append(None)

@@ -122,7 +122,8 @@ class Handing:
             remote.close()
             for step in heard.updates:
                 counts[polling.take_update(self.session, one.endpoint, step, now=self.now)] += 1
-            for found in heard.requests:
+            fresh = polling.news_among(self.session, one.endpoint, heard.requests, now=self.now)
+            for found in fresh:
                 counts[polling.take_status(self.session, one.endpoint, found, now=self.now)] += 1
             polling.note_missing(self.session, one.endpoint, heard.missing, now=self.now)
             counts["missing"] += len(heard.missing)

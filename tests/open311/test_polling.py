@@ -124,6 +124,21 @@ def test_many_are_asked_in_batches_of_ids(settled: Settle, foreign: Foreign) -> 
     assert sorted(len(ids.split(",")) for ids in asked) == [1, 3, 3]
 
 
+def test_what_says_the_same_as_before_costs_nothing_by_itself(
+    handing: Handing, foreign: Foreign
+) -> None:
+    reports = [handing.report() for _ in range(8)]
+    handing.queue(*reports)
+    handing.run(minutes=10)
+    handing.poll()
+    handing.later(minutes=10)
+    assert not {"same", "news"} & set(handing.poll())
+    assert all(handing.forwarding_of(one).checked_at == handing.now for one in reports)
+    foreign.say("3", "closed", handing.now)
+    handing.later(minutes=10)
+    assert handing.poll() == {"news": 1}
+
+
 def test_an_endpoint_is_asked_when_it_is_due_and_by_one(settled: Settle, foreign: Foreign) -> None:
     handing = settled(poll_minutes=5)
     sent(handing)

@@ -52,6 +52,7 @@ from tests.factories import (
     new_staff,
     new_team,
 )
+from tests.open311.foreign import running
 from tests.workers.driving import happened
 from workers import downstreaming, pipeline
 
@@ -350,6 +351,35 @@ def test_over_a_line_that_loses_answers_nothing_is_lost_and_nothing_doubled(
     assert sorted(str(row.remote_id) for row in rows) == sorted(
         str(stored.id) for stored in second.stored()
     )
+
+
+def test_several_workers_at_once_send_each_report_once(settled: Callable[..., First]) -> None:
+    with running() as foreign:
+        first = settled(foreign.url)
+        words = [f"La lampe numéro {number} est éteinte." for number in range(24)]
+        first.submit(*words)
+        first.run()
+        # All that was sent is to be sent again, by several who begin at one time.
+        foreign.requests.clear()
+        with first.app.app_context(), transaction() as session:
+            session.execute(
+                sa.update(Forwarding).values(
+                    state="waiting", remote_id=None, sent_at=None, next_attempt_at=utc_now()
+                )
+            )
+
+        def work() -> None:
+            with first.app.app_context():
+                downstreaming.hand_over_due()
+                db.session.remove()
+
+        workers = [threading.Thread(target=work) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert sorted(foreign.stored()) == sorted(words)
+        assert {row.state for row in first.forwardings()} == {"sent"}
 
 
 def test_a_batch_service_answers_a_token_first(
