@@ -112,7 +112,11 @@ def programs(settings: Settings) -> list[Program]:
                 nice=BEHIND_THE_WEB,
             ),
         ),
-        Program("relay", 50, _ours(sys.executable, "-m", "app.relaying")),
+        Program(
+            "relay",
+            50,
+            _ours(sys.executable, "-m", "app.relaying", nice=BEHIND_THE_WEB),
+        ),
         Program(
             "web",
             60,

@@ -51,6 +51,10 @@ BUSY_S = 0.02
 #: How many looks after the last find are soon.
 BUSY_LOOKS = 25
 
+#: In a flood, of so many events a look, the next look waits until a batch has come together: many
+#: at once cost the workers, and so the web beside them, much less than a few at a time.
+FLOOD, FLOOD_S = 10, 0.15
+
 #: After a failure the wait doubles from the first to the second.
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0
 
@@ -91,7 +95,7 @@ class Relay:
                 log.info("relay.back", failures=failures)
                 failures = 0
             busy = BUSY_LOOKS if done.events else max(busy - 1, 0)
-            wait_s = 0.0 if done.is_full else BUSY_S if busy else IDLE_S
+            wait_s = _wait_after(done, busy)
         log.info("relay.stopped")
 
     def stop(self) -> None:
@@ -179,6 +183,15 @@ def run(database_url: str, broker_url: str, redis_url: str) -> None:
     log.info("relay.started")
     with client:
         relay.run()
+
+
+def _wait_after(done: Round, busy: int) -> float:
+    """How long until the next look, in seconds."""
+    if done.is_full:
+        return 0.0
+    if done.events >= FLOOD:
+        return FLOOD_S
+    return BUSY_S if busy else IDLE_S
 
 
 def _by_reaction(claimed: Iterable[tuple[int, str, list[str]]]) -> dict[str, list[int]]:
