@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
+from core.outgoing import NOTHING_ALLOWED, Allowance
 from core.text import fold
 from geo import gazetteer
 from geo.gazetteer import AddressMatch, Precision
@@ -319,14 +320,18 @@ def geocoder_of(
     if kind == "none":
         return None
     # Their HTTP clients take twelve megabytes, which most installations need not spend.
-    from geo.network_geocoders import KINDS
+    from geo.network_geocoders import KINDS, through_the_door
 
     if kind not in KINDS:
         raise ValueError(f"GEOCODER is {kind!r}; it can be none, {', '.join(KINDS)}")
     options: dict[str, Any] = {"timeout": timeout_s, "user_agent": user_agent}
+    inside = NOTHING_ALLOWED
     if url is not None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError(f"GEOCODER_URL is {url!r}; it must begin with http:// or https://")
         options |= {"scheme": parts.scheme, "domain": parts.netloc + parts.path.rstrip("/")}
+        # The operator chose this one host, so it may well be inside.
+        inside = Allowance.parse([parts.hostname or ""])
+    options["adapter_factory"] = through_the_door(inside)
     return KINDS[kind](options)

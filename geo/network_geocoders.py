@@ -1,17 +1,22 @@
 """Geocoders on the network, asked through geopy: Nominatim, the French BAN, Photon.
 
 Each answers one question with a place or with why there is none, and never raises for what a
-foreign server does. Which of them is asked, and when, is the business of `geo.geocoding`.
+foreign server does. Which of them is asked, and when, is the business of `geo.geocoding`. They call
+through `core.outgoing`, like everything that calls a foreign server: at the address that was
+checked, without redirects, within a time and a size.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from geopy.exc import GeopyError
+from geopy.adapters import AdapterHTTPError, BaseSyncAdapter
+from geopy.exc import GeocoderParseError, GeocoderUnavailable, GeopyError
 from geopy.geocoders import BANFrance, Nominatim, Photon
 
+from core.outgoing import Allowance, Outgoing, OutgoingError
 from core.text import clean
 from geo.geocoding import (
     NOT_FOUND,
@@ -32,6 +37,43 @@ _PUBLIC_NOMINATIM_PAUSE_S = 1.0
 
 #: An answer to a position farther away than this names another street.
 _REVERSE_MAX_M = 150.0
+
+
+#: Longer than any list of places that is asked for here.
+_MAX_BYTES = 1024 * 1024
+
+
+def through_the_door(allow: Allowance) -> Callable[..., BaseSyncAdapter]:
+    """How geopy's geocoders call here; `allow` names hosts that need not be public."""
+
+    class Adapter(BaseSyncAdapter):
+        """geopy's HTTP client, made of ours."""
+
+        def get_text(self, url: str, *, timeout: float, headers: Mapping[str, str]) -> str:
+            """What stands at `url`; raises what geopy expects of its clients."""
+            try:
+                with Outgoing(allow=allow, timeout_s=timeout, max_bytes=_MAX_BYTES) as outgoing:
+                    answer = outgoing.request("GET", url, headers=headers)
+            except OutgoingError as error:
+                raise GeocoderUnavailable(str(error)) from error
+            text = answer.body.decode("utf-8", "replace")
+            if answer.status != 200:
+                raise AdapterHTTPError(
+                    f"status {answer.status}",
+                    status_code=answer.status,
+                    headers=dict(answer.headers),
+                    text=text,
+                )
+            return text
+
+        def get_json(self, url: str, *, timeout: float, headers: Mapping[str, str]) -> Any:
+            """The same as JSON."""
+            try:
+                return json.loads(self.get_text(url, timeout=timeout, headers=headers))
+            except ValueError as error:
+                raise GeocoderParseError("no JSON") from error
+
+    return Adapter
 
 
 class NominatimGeocoder:

@@ -14,8 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import sqlalchemy as sa
+from geopy.exc import GeocoderUnavailable
 from sqlalchemy.orm import Session
 
+from core.outgoing import NOTHING_ALLOWED, Allowance
 from geo import geocoding
 from geo.geocoding import (
     NOT_FOUND,
@@ -31,6 +33,7 @@ from geo.geocoding import (
 from geo.loading import load_addresses, load_jurisdiction
 from geo.measures import Box, Point
 from geo.models import GeocodeCache
+from geo.network_geocoders import through_the_door
 from tests.geo.cities import house, town
 
 NOW = datetime(2026, 3, 11, 9, 0, tzinfo=UTC)
@@ -372,3 +375,20 @@ def test_a_batch_waits_no_longer_than_its_patience() -> None:
     answers = geocoding.ask(fake, [ZOLA] * 50, patience_s=5, clock=lambda: now[0], sleep=sleep)
     assert answers == [PLACE] * 5 + [UNAVAILABLE] * 45
     assert now[0] == 5
+
+
+def test_only_the_host_that_the_operator_named_is_called_inside(server: FakeServer) -> None:
+    """Whatever else a geocoder's client were made to ask stays outside the city's network."""
+    call: dict[str, Any] = {"timeout": 3.0, "headers": {}}
+    closed = through_the_door(NOTHING_ALLOWED)(proxies=None, ssl_context=None)
+    with pytest.raises(GeocoderUnavailable):
+        closed.get_text(f"{server.url}/search", **call)
+    assert server.asked == []
+    named = through_the_door(Allowance.parse("127.0.0.1"))(proxies=None, ssl_context=None)
+    server.body = {"a": 1}
+    assert named.get_json(f"{server.url}/search", **call) == {"a": 1}
+
+
+def test_an_answer_without_end_is_cut_and_none(server: FakeServer) -> None:
+    server.body = b'["' + b"x" * 2_000_000
+    assert geocoder(server, "nominatim").forward(ZOLA) == UNAVAILABLE
