@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from flask import Response, current_app
+from flask import current_app
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
@@ -32,6 +32,7 @@ from accounts.security_schemas import (
     SecondFactorOut,
     SetupOut,
 )
+from core.api import keep_nowhere
 from core.clock import utc_now
 from core.db import reading, transaction
 from core.limits import Allowance, limited
@@ -41,11 +42,7 @@ blueprint = Blueprint(
 )
 
 
-@blueprint.after_request
-def _keep_nowhere(response: Response) -> Response:
-    """Secrets stay out of every cache on the way."""
-    response.headers["Cache-Control"] = "no-store"
-    return response
+blueprint.after_request(keep_nowhere)
 
 
 @blueprint.route("/sessions", methods=["GET"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from flask import Response, current_app, request
+from flask import current_app, request
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,7 @@ from accounts.me import contacts
 from accounts.models import Person, SignInWay
 from accounts.rules import CHALLENGE_LIFETIME
 from accounts.schemas import LinkIn, LinkOut, SessionOut, SignInIn
+from core.api import keep_nowhere
 from core.clock import utc_now
 from core.db import transaction
 from core.i18n import LANGUAGES
@@ -28,11 +29,7 @@ from core.limits import Allowance, limited
 blueprint = Blueprint("accounts", __name__, description="Sign in and out; who the caller is.")
 
 
-@blueprint.after_request
-def _keep_nowhere(response: Response) -> Response:
-    """Tokens and personal data stay out of every cache on the way."""
-    response.headers["Cache-Control"] = "no-store"
-    return response
+blueprint.after_request(keep_nowhere)
 
 
 @blueprint.route("/sessions", methods=["POST"])

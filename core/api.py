@@ -80,6 +80,12 @@ class PayloadError(InvalidError):
         self.extra["errors"] = _flat(messages)
 
 
+def keep_nowhere(response: Response) -> Response:
+    """For a blueprint's `after_request`: secrets and personal data stay out of every cache."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 def load(schema: ma.Schema, data: Any) -> Any:
     """What `schema` makes of `data`, for payloads that no decorator can read.
 

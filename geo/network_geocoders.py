@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from geopy.adapters import AdapterHTTPError, BaseSyncAdapter
@@ -160,18 +161,10 @@ class BanGeocoder:
 
     def _place(self, location: Any) -> Place:
         details = location.raw["properties"]
-        number = _text(details, "housenumber")
-        street = _text(details, "street") or (None if number else _text(details, "name"))
-        return Place(
-            point=Point(location.latitude, location.longitude),
-            label=_label(number, street, location.address),
-            source=self.name,
+        return replace(
+            _place_of_feature(location, self.name),
             accuracy_m=_BAN_ACCURACY_M.get(details.get("type", ""), 1000.0),
             confidence=min(1.0, max(0.0, float(details.get("score", 0.5)))),
-            street=street,
-            house_number=number,
-            postcode=_text(details, "postcode"),
-            locality=_text(details, "city"),
         )
 
 
@@ -205,20 +198,7 @@ class PhotonGeocoder:
         )
 
     def _place(self, location: Any) -> Place:
-        details = location.raw["properties"]
-        number = _text(details, "housenumber")
-        street = _text(details, "street") or (None if number else _text(details, "name"))
-        return Place(
-            point=Point(location.latitude, location.longitude),
-            label=_label(number, street, location.address),
-            source=self.name,
-            accuracy_m=10.0 if number else 100.0,
-            confidence=0.9 if number else 0.6,
-            street=street,
-            house_number=number,
-            postcode=_text(details, "postcode"),
-            locality=_text(details, "city"),
-        )
+        return _place_of_feature(location, self.name)
 
 
 KINDS: dict[str, Callable[[Mapping[str, Any]], Geocoder]] = {
@@ -263,6 +243,24 @@ def _called(
         return NOT_FOUND, [place_of(location) for location in several]
     except _THEIR_FAULTS:
         return UNAVAILABLE, ()
+
+
+def _place_of_feature(location: Any, source: str) -> Place:
+    """What addok (BAN) and Photon answer: GeoJSON features with the same names for the parts."""
+    details = location.raw["properties"]
+    number = _text(details, "housenumber")
+    street = _text(details, "street") or (None if number else _text(details, "name"))
+    return Place(
+        point=Point(location.latitude, location.longitude),
+        label=_label(number, street, location.address),
+        source=source,
+        accuracy_m=10.0 if number else 100.0,
+        confidence=0.9 if number else 0.6,
+        street=street,
+        house_number=number,
+        postcode=_text(details, "postcode"),
+        locality=_text(details, "city"),
+    )
 
 
 def _corners(box: Box) -> list[tuple[float, float]]:

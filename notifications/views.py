@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from flask import Response, current_app, request
+from flask import current_app, request
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
@@ -15,6 +15,7 @@ from accounts.actors import Scope
 from accounts.audit import Action, Subject
 from accounts.rules import Permission
 from core import pagination
+from core.api import keep_nowhere
 from core.clock import utc_now
 from core.db import reading, transaction
 from core.errors import ForbiddenError, InvalidError, NotSignedInError
@@ -44,11 +45,7 @@ blueprint = Blueprint(
 _MANAGE = permission(Permission.MANAGE_CITY)
 
 
-@blueprint.after_request
-def _keep_nowhere(response: Response) -> Response:
-    """Keys stay out of every cache on the way."""
-    response.headers["Cache-Control"] = "no-store"
-    return response
+blueprint.after_request(keep_nowhere)
 
 
 @blueprint.route("/webhooks", methods=["POST"])

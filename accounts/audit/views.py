@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
@@ -16,6 +15,7 @@ from accounts.audit.log import Wanted
 from accounts.audit.schemas import AuditListOut, AuditQuery
 from accounts.rules import Permission
 from core import pagination
+from core.api import keep_nowhere
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import NotFoundError
@@ -27,11 +27,7 @@ blueprint = Blueprint("audit", __name__, description="Who read personal data, wh
 _MAX_ID = 2**63 - 1
 
 
-@blueprint.after_request
-def _keep_nowhere(response: Response) -> Response:
-    """Who looked at what is nobody else's business."""
-    response.headers["Cache-Control"] = "no-store"
-    return response
+blueprint.after_request(keep_nowhere)
 
 
 @blueprint.route("/audit", methods=["GET"])

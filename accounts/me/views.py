@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, current_app, request
+from flask import current_app, request
 from flask_smorest import Blueprint
 
 from accounts import people
@@ -19,6 +19,7 @@ from accounts.naming import public_name
 from accounts.rules import CHALLENGE_LIFETIME, PERMISSIONS, Display
 from accounts.schemas import MeOut
 from accounts.views import default_jurisdiction
+from core.api import keep_nowhere
 from core.clock import utc_now
 from core.db import reading, transaction
 from core.i18n import LANGUAGES
@@ -29,11 +30,7 @@ blueprint = Blueprint(
 )
 
 
-@blueprint.after_request
-def _keep_nowhere(response: Response) -> Response:
-    """Personal data stay out of every cache on the way."""
-    response.headers["Cache-Control"] = "no-store"
-    return response
+blueprint.after_request(keep_nowhere)
 
 
 @blueprint.route("/me", methods=["GET"])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from flask import Response, current_app, request
+from flask import current_app, request
 from flask_smorest import Blueprint
 
 from accounts import audit, browsers, signing_in
@@ -30,6 +30,7 @@ from accounts.staff.schemas import (
     after_of,
 )
 from core import pagination
+from core.api import keep_nowhere
 from core.clock import utc_now
 from core.db import transaction
 from core.limits import Allowance, limited
@@ -39,11 +40,7 @@ blueprint = Blueprint("people", __name__, description="People of a city, their r
 _MANAGE = permission(Permission.MANAGE_PEOPLE)
 
 
-@blueprint.after_request
-def _keep_nowhere(response: Response) -> Response:
-    """Personal data stay out of every cache on the way."""
-    response.headers["Cache-Control"] = "no-store"
-    return response
+blueprint.after_request(keep_nowhere)
 
 
 @blueprint.route("/people", methods=["GET"])
