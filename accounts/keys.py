@@ -26,6 +26,7 @@ from accounts.models import ApiKey, Person
 from accounts.people import find_person
 from accounts.rules import KEYS_PER_PERSON, Permission
 from accounts.secrets import KEY_PREFIX, digest, new_token
+from core.db import note_use
 from core.errors import NotFoundError
 
 #: The last use of a key is known to about a minute; a write per request would cost more than it
@@ -134,24 +135,8 @@ def revoke(session: Session, by: Actor | str, key_id: UUID, *, now: datetime) ->
 
 
 def record_use(session: Session, key_id: UUID, *, now: datetime) -> None:
-    """Note that a key was used. Never waits: who finds the row locked leaves it to the holder."""
-    due = (
-        sa.select(ApiKey.id)
-        .where(
-            ApiKey.id == key_id,
-            sa.or_(
-                ApiKey.last_used_at.is_(None),
-                ApiKey.last_used_at <= now - USE_RECORDED_EVERY,
-            ),
-        )
-        .with_for_update(skip_locked=True)
-    )
-    session.execute(
-        sa.update(ApiKey)
-        .where(ApiKey.id.in_(due))
-        .values(last_used_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    """Note that a key was used; it never waits."""
+    note_use(session, ApiKey.last_used_at, key_id, now=now, every=USE_RECORDED_EVERY)
 
 
 def _make(

@@ -14,6 +14,7 @@ from accounts import audit
 from accounts.actors import Actor
 from accounts.models import SignInSession, SignInWay
 from accounts.rules import SEEN_RECORDED_EVERY
+from core.db import note_use
 from core.errors import NotFoundError
 
 
@@ -115,24 +116,8 @@ def end_others(session: Session, actor: Actor, *, now: datetime) -> int:
 
 
 def record_seen(session: Session, session_id: UUID, *, now: datetime) -> None:
-    """Note that a session is used. Never waits: who finds the row locked leaves it be."""
-    due = (
-        sa.select(SignInSession.id)
-        .where(
-            SignInSession.id == session_id,
-            sa.or_(
-                SignInSession.last_seen_at.is_(None),
-                SignInSession.last_seen_at <= now - SEEN_RECORDED_EVERY,
-            ),
-        )
-        .with_for_update(skip_locked=True)
-    )
-    session.execute(
-        sa.update(SignInSession)
-        .where(SignInSession.id.in_(due))
-        .values(last_seen_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    """Note that a session is used; it never waits."""
+    note_use(session, SignInSession.last_seen_at, session_id, now=now, every=SEEN_RECORDED_EVERY)
 
 
 def _is_open(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:

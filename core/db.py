@@ -11,14 +11,14 @@ import enum
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import DeclarativeBase, Session, registry
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session, registry
 
 #: Names of constraints and indexes, so that a migration can speak of them.
 NAMING = {
@@ -107,6 +107,32 @@ def refuse_dead_connections(engine: sa.Engine) -> None:
         poll.register(connection.fileno(), select.POLLIN)
         if poll.poll(0):
             raise sa.exc.DisconnectionError
+
+
+def note_use(
+    session: Session,
+    column: InstrumentedAttribute[datetime | None],
+    row_id: UUID,
+    *,
+    now: datetime,
+    every: timedelta,
+) -> None:
+    """Note in `column` that a row is used, at most once in so long.
+
+    Never waits: who finds the row locked leaves it to the holder.
+    """
+    model = column.class_
+    due = (
+        sa.select(model.id)
+        .where(model.id == row_id, sa.or_(column.is_(None), column <= now - every))
+        .with_for_update(skip_locked=True)
+    )
+    session.execute(
+        sa.update(model)
+        .where(model.id.in_(due))
+        .values({column: now})
+        .execution_options(synchronize_session=False)
+    )
 
 
 @contextmanager
