@@ -27,9 +27,10 @@ from app.city_files import Document, Fault, Findings
 from app.city_places import Places, as_json
 from geo.loading import AddressSpec, AreaSpec, JurisdictionSpec
 from open311.downstream import EndpointSpec
-from reports import routing_grammar, routing_names, routing_rules
 from reports.loading import ServiceSpec
-from reports.routing_rules import Rule
+from reports.routing.grammar import RuleSyntaxError, parse
+from reports.routing.names import Vocabulary, check
+from reports.routing.rules import Rule, RuleFault
 from reports.vocabulary import ServiceKind, Source
 
 _CITY, _SERVICES, _TEAMS = "city.yaml", "services.yaml", "teams.yaml"
@@ -286,15 +287,15 @@ class _Reading:
         if text is None:
             return ()
         try:
-            rules = routing_grammar.parse(text)
-        except routing_grammar.RuleSyntaxError as error:
+            rules = parse(text)
+        except RuleSyntaxError as error:
             self._note_rules(error.faults)
             return ()
         if is_complete:
-            self._note_rules(routing_names.check(rules, _vocabulary(services, areas, teams)))
+            self._note_rules(check(rules, _vocabulary(services, areas, teams)))
         return rules
 
-    def _note_rules(self, faults: Sequence[routing_rules.RuleFault]) -> None:
+    def _note_rules(self, faults: Sequence[RuleFault]) -> None:
         for fault in faults:
             word = f"“{fault.word}”: " if fault.word else ""
             self.findings.fault(_RULES, fault.line, f"{word}{fault.reason}")
@@ -385,8 +386,8 @@ def _attribute(attribute: Mapping[str, Any], order: int) -> dict[str, Any]:
 
 def _vocabulary(
     services: Sequence[ServiceSpec], areas: Sequence[AreaSpec], teams: Sequence[TeamSpec]
-) -> routing_names.Vocabulary:
-    return routing_names.Vocabulary(
+) -> Vocabulary:
+    return Vocabulary(
         services={
             service.code: {
                 attribute["code"]: (

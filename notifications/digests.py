@@ -30,7 +30,7 @@ from notifications.vocabulary import Channel, Occasion, RecipientKind
 from notifications.wording import Facts, Row, clock_in, day_in
 from reports.catalogue import Catalogue
 from reports.models import HistoryEntry, ServiceRequest
-from reports.routing import closed_days_of
+from reports.routing.deciding import closed_days_of
 from reports.service_levels import WorkCalendar
 from reports.vocabulary import OPEN_STATUSES, HistoryKind, Status
 

@@ -17,12 +17,13 @@ from accounts.actors import Actor
 from accounts.models import Person, RoleGrant, Team
 from accounts.rules import PERMISSIONS, Permission
 from core.errors import InvalidError
-from reports import events, history, routing
+from reports import events, history
 from reports.catalogue import service_of
 from reports.changing import SILENCE, Words, author_of, keep_words, tell, touch
 from reports.history import Entry
 from reports.models import ServiceRequest
 from reports.promises import due_by_level, promised_at, set_due
+from reports.routing import deciding
 from reports.rules import check_open
 from reports.vocabulary import HistoryKind, Status
 
@@ -100,7 +101,7 @@ def assign(
     if is_other_team:
         assert team is not None
         report.team_id = team.id
-        report.routed_by = routing.BY_PERSON
+        report.routed_by = deciding.BY_PERSON
         report.routing = {"by": "person", "person_id": by.id and str(by.id)}
         report.triaged_at = report.triaged_at or now
         if report.held_since is None:

@@ -37,10 +37,11 @@ from core.text import fold
 from geo import loading as geo_loading
 from geo.jurisdictions import JurisdictionRef
 from geo.measures import Point, distance_m
-from reports import duplicates, events, history, locating
+from reports import events, history, locating
 from reports import triage as triaging
 from reports.case_files import BadRow, CaseFile, Fault, PastCase
 from reports.catalogue import Catalogue, ServiceEntry, catalogue_of
+from reports.duplicates import finding
 from reports.history import Author, Entry
 from reports.loading import ServiceSpec, add_services
 from reports.rules import Facts, check_move
@@ -368,7 +369,7 @@ def _reaches(catalogue: Catalogue) -> dict[str, float]:
     """How far apart two reports of a family may be for one to repeat the other, in metres."""
     reaches: dict[str, float] = {}
     for service in catalogue.services:
-        own = duplicates.JUDGE.reach_m(duplicates.scope_of(service, catalogue))
+        own = finding.JUDGE.reach_m(finding.scope_of(service, catalogue))
         reaches[service.family] = max(own, reaches.get(service.family, 0.0))
     return reaches
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from core.changes import Changes, assign
 from reports import numbering
 from reports.models import RoutingRule, Service, ServiceRequest
-from reports.routing_rules import Rule
+from reports.routing.rules import Rule
 from reports.vocabulary import ServiceKind
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from reports import routing
 from reports.catalogue import ServiceEntry, catalogue_of
 from reports.models import HistoryEntry, ServiceRequest
+from reports.routing import deciding
 from reports.service_levels import RestlessError, ServiceLevel, due_at, resume
 from reports.vocabulary import Status
 
@@ -26,7 +26,7 @@ def due_by_level(
     level = ServiceLevel.from_data(service.service_level)
     if level is None:
         return report.due_at
-    plan = routing.plan(session, catalogue_of(session, report.jurisdiction_id))
+    plan = deciding.plan(session, catalogue_of(session, report.jurisdiction_id))
     try:
         return due_at(level, start, plan.calendar_of(report.team_id), priority=report.priority)
     except RestlessError:
@@ -52,7 +52,7 @@ def put_off(session: Session, report: ServiceRequest, now: datetime) -> dict[str
     level = ServiceLevel.from_data(catalogue.by_id[report.service_id].service_level)
     calendar = None
     if level is not None and not level.runs_always:
-        calendar = routing.plan(session, catalogue).calendar_of(report.team_id)
+        calendar = deciding.plan(session, catalogue).calendar_of(report.team_id)
     try:
         later = resume(report.due_at, report.held_since, now, calendar)
     except RestlessError:

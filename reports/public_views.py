@@ -26,9 +26,10 @@ from core.idempotency import once
 from core.limits import Allowance, limited
 from geo import jurisdictions
 from geo.measures import Point, distance_m
-from reports import conversation, duplicates, listing, media, own, queries, showing
+from reports import conversation, listing, media, own, queries, showing
 from reports.catalogue import catalogue_of
 from reports.conversation import REPORTER, Wish
+from reports.duplicates import finding
 from reports.listing import Filters
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest
@@ -132,7 +133,7 @@ def list_similar(query: dict[str, Any]) -> Response:
         )
         catalogue = catalogue_of(session, place.id)
         service = catalogue.service(query["service_code"])
-        ranked = duplicates.similar(session, catalogue, service, point, now=utc_now())
+        ranked = finding.similar(session, catalogue, service, point, now=utc_now())
         found = queries.several(session, [item.candidate.id for item in ranked])
         items = [
             _similar(item, found[item.candidate.id], point, reader)

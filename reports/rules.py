@@ -2,7 +2,7 @@
 
 `MOVES` says which status follows which and by whose hand; `check_move` holds a wish against it.
 `duplicate` stands in no row: a request becomes one only by joining and leaves it only by
-un-joining (`reports.joining`), which put the status back that it had before.
+un-joining (`reports.duplicates.joining`), which put the status back that it had before.
 """
 
 from __future__ import annotations

@@ -26,7 +26,6 @@ from reports import (
     assignment,
     changing,
     correction,
-    joining,
     lifecycle,
     listing,
     media,
@@ -36,6 +35,7 @@ from reports import (
 )
 from reports.assignment import Assignment
 from reports.changing import Words, author_of
+from reports.duplicates import joining
 from reports.listing import Filters, Sort
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest

@@ -1,6 +1,6 @@
 """Which reports of a batch repeat another one: the judging in `reports.triage`.
 
-Fetches what the judge of `reports.duplicate_rules` needs and asks it in the order of arrival, the
+Fetches what the judge of `reports.duplicates.rules` needs and asks it in the order of arrival, the
 reports of the batch leading one another too. Stores nothing.
 """
 
@@ -13,9 +13,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from reports import duplicates
-from reports.duplicate_rules import Candidate, DuplicateJudge, Features, Outcome, Search, Verdicts
-from reports.routing import BY_PERSON
+from reports.duplicates import finding
+from reports.duplicates.rules import Candidate, DuplicateJudge, Features, Outcome, Search, Verdicts
+from reports.routing.deciding import BY_PERSON
 from reports.triage_rows import Case
 from reports.vocabulary import OPEN_STATUSES
 
@@ -31,33 +31,29 @@ def find_duplicates(session: Session, cases: Sequence[Case], judge: DuplicateJud
     Sets `decision` and `parent_id`; locks the neighbourhoods, and the parents outside the batch.
     """
     placed = [case for case in cases if case.features.point is not None]
-    duplicates.take_locks(
+    finding.take_locks(
         session,
         (
             key
             for case in placed
             if case.features.point is not None
-            for key in duplicates.lock_keys(
-                case.catalogue, case.service, case.features.point, judge
-            )
+            for key in finding.lock_keys(case.catalogue, case.service, case.features.point, judge)
         ),
     )
     questions = [
-        duplicates.Question(
-            case.row.jurisdiction_id, case.features.point, judge.search(case.features)
-        )
+        finding.Question(case.row.jurisdiction_id, case.features.point, judge.search(case.features))
         for case in placed
         if case.features.point is not None
     ]
     near = dict(
         zip(
             (case.row.id for case in placed),
-            duplicates.candidates(session, questions),
+            finding.candidates(session, questions),
             strict=True,
         )
     )
-    said = duplicates.verdicts_on(session, [case.row.id for case in cases])
-    meant = duplicates.named(
+    said = finding.verdicts_on(session, [case.row.id for case in cases])
+    meant = finding.named(
         session,
         sorted(
             {

@@ -28,9 +28,11 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.outbox import Event
-from reports import duplicates, routing, triage_rows
-from reports.duplicate_rules import DuplicateJudge, Outcome
-from reports.routing import BY_PERSON, BY_RULE
+from reports import triage_rows
+from reports.duplicates import finding
+from reports.duplicates.rules import DuplicateJudge, Outcome
+from reports.routing import deciding
+from reports.routing.deciding import BY_PERSON, BY_RULE
 from reports.telling_apart import find_duplicates
 from reports.triage_rows import Case
 from reports.vocabulary import Status
@@ -51,7 +53,7 @@ def triage(
     *,
     now: datetime,
     causes: Mapping[UUID, Event] | None = None,
-    judge: DuplicateJudge = duplicates.JUDGE,
+    judge: DuplicateJudge = finding.JUDGE,
     times: Mapping[UUID, datetime] | None = None,
 ) -> Triaged:
     """Triage those of these reports that wait for it, in the caller's transaction.
@@ -85,9 +87,9 @@ def triage(
 
 def _route(case: Case) -> None:
     row = case.row
-    found = routing.decide(
+    found = deciding.decide(
         case.table,
-        routing.facts_of(
+        deciding.facts_of(
             case.table,
             case.service,
             source=row.source,
@@ -103,7 +105,7 @@ def _route(case: Case) -> None:
         case.priority = row.priority if found.priority is None else found.priority
     if row.held_since is None:
         # The clock of a held report stands still; it is put right when the hold ends.
-        case.due_at = routing.due_for(
+        case.due_at = deciding.due_for(
             case.table,
             case.service,
             found,

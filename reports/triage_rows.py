@@ -18,11 +18,13 @@ from sqlalchemy.orm import Session
 
 from core.outbox import Event, Happening, after, emit_many
 from geo.measures import Point
-from reports import duplicates, events, history, joining, routing
+from reports import events, history
 from reports.catalogue import Catalogue, ServiceEntry, catalogue_of
-from reports.duplicate_rules import Decision, DuplicateJudge, Features, Outcome
+from reports.duplicates import finding, joining
+from reports.duplicates.rules import Decision, DuplicateJudge, Features, Outcome
 from reports.history import SYSTEM, Entry
-from reports.routing import BY_PERSON, RoutingPlan
+from reports.routing import deciding
+from reports.routing.deciding import BY_PERSON, RoutingPlan
 from reports.vocabulary import OPEN_STATUSES, HistoryKind, Status, Visibility
 
 
@@ -76,7 +78,7 @@ def waiting_cases(
             service_id=row.service_id,
             requested_at=row.requested_at,
             point=None if row.lat is None else Point(row.lat, row.lon),
-            scope=duplicates.scope_of(service, catalogue),
+            scope=finding.scope_of(service, catalogue),
             address=row.address,
             asset_id=row.asset_id,
             same_as=row.same_as,
@@ -87,7 +89,7 @@ def waiting_cases(
                 at=times.get(row.id, now),
                 catalogue=catalogue,
                 service=service,
-                table=routing.plan(session, catalogue),
+                table=deciding.plan(session, catalogue),
                 features=features,
                 decision=Decision(Outcome.APART),
                 status=Status(row.status),

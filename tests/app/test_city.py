@@ -15,7 +15,7 @@ from app.city_reading import CityFolderError, read_city
 from geo.models import Address, Area, Jurisdiction
 from reports.models import RoutingRule, Service
 from reports.retention_rules import DEFAULT, Terms
-from reports.routing_rules import from_data
+from reports.routing.rules import from_data
 from tests.factories import new_report
 
 CITIES = Path(__file__).parents[2] / "cities"

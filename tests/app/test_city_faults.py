@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from app import city_fields, city_schemas
 from app.city_reading import CityFolderError, read_city
-from reports import routing_grammar
+from reports.routing import grammar
 
 CITIES = Path(__file__).parents[2] / "cities"
 
@@ -375,7 +375,7 @@ def test_the_examples_of_the_document_are_right() -> None:
     document = (CITIES.parent / "docs/city-folder.md").read_text(encoding="utf-8")
     rules = re.search(r"```\n(# Danger first.*?)```", document, re.DOTALL)
     assert rules is not None
-    assert [rule.code for rule in routing_grammar.parse(rules[1])] == [
+    assert [rule.code for rule in grammar.parse(rules[1])] == [
         "danger-chaussee",
         "voirie-centre",
         "otherwise",

@@ -19,7 +19,7 @@ from core.clock import utc_now
 from core.db import db, transaction
 from core.tokens import Purpose, token_for
 from geo import jurisdictions
-from reports import joining
+from reports.duplicates import joining
 from reports.history import Author
 from reports.models import ServiceRequest
 from reports.vocabulary import ActorKind, Status, Visibility

@@ -17,7 +17,8 @@ from core.clock import utc_now
 from core.ids import new_id
 from geo import jurisdictions
 from geo.measures import Point, distance_m
-from reports import history, joining
+from reports import history
+from reports.duplicates import joining
 from reports.history import Author, Entry
 from reports.models import ServiceRequest
 from reports.rules import public_point

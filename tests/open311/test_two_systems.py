@@ -39,7 +39,7 @@ from open311.downstream_models import DownstreamEndpoint, Forwarding
 from reports import events
 from reports.loading import load_routing_rules
 from reports.models import Note, Service, ServiceRequest
-from reports.routing_grammar import parse
+from reports.routing.grammar import parse
 from reports.vocabulary import NoteKind, Source, Status
 from tests.conftest import SECRET_KEY, new_database
 from tests.factories import (

@@ -32,7 +32,7 @@ from reports.history import Author
 from reports.history_import import Agreement, Plan, id_of
 from reports.loading import load_routing_rules
 from reports.models import HistoryEntry, Service, ServiceRequest
-from reports.routing_grammar import parse
+from reports.routing.grammar import parse
 from reports.vocabulary import ActorKind, HistoryKind, PlaceSource, Source, Status
 from tests import factories
 from workers import pipeline

@@ -16,11 +16,11 @@ from core.db import transaction
 from core.models import OutboxEvent
 from geo.measures import Point
 from geo.models import Jurisdiction
-from reports import joining
+from reports.duplicates import joining
 from reports.history import SYSTEM
 from reports.loading import load_routing_rules
 from reports.models import HistoryEntry, Service, ServiceRequest
-from reports.routing_grammar import parse
+from reports.routing.grammar import parse
 from reports.triage import Triaged, triage
 from reports.vocabulary import Status
 from tests.factories import COMEDIE, new_jurisdiction, new_report, new_service, new_team, stored

@@ -22,8 +22,9 @@ from core.clock import utc_now
 from core.errors import UnavailableError
 from core.ids import new_id
 from core.tokens import Purpose, token_for
-from reports import changing, conversation, joining, lifecycle, media, remarks
+from reports import changing, conversation, lifecycle, media, remarks
 from reports.conversation import REPORTER
+from reports.duplicates import joining
 from reports.history import Author
 from reports.models import Follower, HistoryEntry, Note, Photo, ServiceRequest
 from reports.vocabulary import ActorKind, NoteKind, PhotoState, Status, Visibility

@@ -31,10 +31,11 @@ from core.clock import utc_now
 from core.db import db, transaction
 from geo import jurisdictions
 from geo.measures import Point
-from reports import catalogue, routing, submission
+from reports import catalogue, submission
 from reports.contacts import Contact
 from reports.loading import load_routing_rules
-from reports.routing_grammar import parse
+from reports.routing import deciding
+from reports.routing.grammar import parse
 from tests.factories import COMEDIE, new_jurisdiction, new_service, new_team
 from workers.heartbeat import HEARTBEAT_KEY
 
@@ -260,7 +261,7 @@ def forget_caches() -> None:
     """Read the city again: the database is another one, or went back in time."""
     jurisdictions.forget()
     catalogue.forget()
-    routing.forget()
+    deciding.forget()
 
 
 def teams(session: Session) -> dict[str, int]:

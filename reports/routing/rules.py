@@ -1,6 +1,6 @@
 """A routing rule as a value: its conditions, its actions, and how it is stored.
 
-Pure: `reports.routing_grammar` reads rules from text, `reports.routing` decides by them.
+Pure: `reports.routing.grammar` reads rules from text, `reports.routing` decides by them.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from geo.measures import Point
-from reports import catalogue, duplicates
-from reports.duplicate_rules import (
+from reports import catalogue
+from reports.duplicates import finding
+from reports.duplicates.rules import (
     Candidate,
     Features,
     FirstRule,
@@ -109,9 +110,7 @@ def test_candidates_are_open_leaders_near_by_of_the_services_asked_for(session: 
     new_report(session, lamp, at=north(3), status=Status.TRIAGED)
     new_report(session, hole, at=north(3000), status=Status.TRIAGED)
     known = catalogue.catalogue_of(session, city.id)
-    ranked = duplicates.similar(
-        session, known, known.by_code["trou"], COMEDIE, now=datetime.now(UTC)
-    )
+    ranked = finding.similar(session, known, known.by_code["trou"], COMEDIE, now=datetime.now(UTC))
     assert [item.candidate.id for item in ranked] == [item.id for item in wanted]
 
 
@@ -122,6 +121,6 @@ def test_reports_within_reach_share_a_lock(session: Session) -> None:
     entry = known.by_id[service.id]
     for step in range(0, 400, 7):
         one, other = north(step), north(step + 39)
-        assert set(duplicates.lock_keys(known, entry, one)) & set(
-            duplicates.lock_keys(known, entry, other)
+        assert set(finding.lock_keys(known, entry, one)) & set(
+            finding.lock_keys(known, entry, other)
         )

@@ -15,9 +15,9 @@ A city writes who gets which report as a list of rules. The first whose conditio
 
 1. The text is cut into statements: each begins on a line that starts with `rule` or `otherwise`.
    So one broken rule does not hide the faults of the next.
-2. Each statement is parsed by the grammar below into a `Rule` of `reports.routing_rules`.
+2. Each statement is parsed by the grammar below into a `Rule` of `reports.routing.rules`.
 
-Whether the city has what a rule names is compared in `reports.routing_names`.
+Whether the city has what a rule names is compared in `reports.routing.names`.
 
 Pure: it reads no file and no database, and it does not decide where a report goes.
 """
@@ -32,7 +32,7 @@ from typing import Any
 
 import lark
 
-from reports.routing_rules import (
+from reports.routing.rules import (
     OTHERWISE,
     PRIORITIES,
     Clock,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.routing_grammar import RuleSyntaxError, parse
-from reports.routing_names import Vocabulary, check
-from reports.routing_rules import Clock, Comparison, Condition, DueIn, Rule, Subject, from_data
+from reports.routing.grammar import RuleSyntaxError, parse
+from reports.routing.names import Vocabulary, check
+from reports.routing.rules import Clock, Comparison, Condition, DueIn, Rule, Subject, from_data
 
 NAMES = Vocabulary(
     services={

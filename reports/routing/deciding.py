@@ -24,7 +24,7 @@ from accounts.models import Team
 from core.text import fold
 from geo.jurisdictions import JurisdictionRef
 from reports.catalogue import Catalogue, ServiceEntry
-from reports.routing_rules import Comparison, Condition, Rule, Subject, from_data
+from reports.routing.rules import Comparison, Condition, Rule, Subject, from_data
 from reports.service_levels import RestlessError, ServiceLevel, WorkCalendar, due_at
 
 #: `routed_by` of a report that a rule sent; a person is final.

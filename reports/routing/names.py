@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.routing_rules import Comparison, Condition, Rule, RuleFault, Subject, fault_at
+from reports.routing.rules import Comparison, Condition, Rule, RuleFault, Subject, fault_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from core.clock import utc_now
 from core.models import OutboxEvent
-from reports import joining
+from reports.duplicates import joining
 from reports.history import Author
 from reports.models import HistoryEntry, PairVerdict, ServiceRequest
 from reports.vocabulary import ActorKind, Status

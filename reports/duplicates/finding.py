@@ -1,6 +1,6 @@
 """Finds the reports that others may repeat: candidates for whole batches in one statement.
 
-It decides nothing (`reports.duplicate_rules`) and changes nothing (`reports.triage`, `joining`).
+It decides nothing (`reports.duplicates.rules`) and changes nothing (`reports.triage`, `joining`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from geo import cells
 from geo.measures import Point
 from reports.catalogue import Catalogue, ServiceEntry
-from reports.duplicate_rules import (
+from reports.duplicates.rules import (
     Candidate,
     DuplicateJudge,
     Features,

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from reports import catalogue, routing
+from reports import catalogue
 from reports.loading import load_routing_rules
-from reports.routing import Facts, RoutingPlan
-from reports.routing_grammar import parse
+from reports.routing import deciding
+from reports.routing.deciding import Facts, RoutingPlan
+from reports.routing.grammar import parse
 from tests.factories import OFFICE_HOURS, new_area, new_jurisdiction, new_service, new_team
 
 RULES = """
@@ -54,7 +55,7 @@ def plan(session: Session) -> RoutingPlan:
     new_service(session, city, code="trou")
     load_routing_rules(session, city.id, parse(RULES))
     catalogue.forget()
-    return routing.plan(session, catalogue.catalogue_of(session, city.id))
+    return deciding.plan(session, catalogue.catalogue_of(session, city.id))
 
 
 FACTS = Facts(service_code="banc", group="parcs", source="app")
@@ -82,12 +83,12 @@ FACTS = Facts(service_code="banc", group="parcs", source="app")
 def test_the_first_rule_whose_conditions_all_hold_wins(
     plan: RoutingPlan, facts: dict[str, Any], rule: str
 ) -> None:
-    assert routing.decide(plan, replace(FACTS, **facts)).explanation["rule"] == rule
+    assert deciding.decide(plan, replace(FACTS, **facts)).explanation["rule"] == rule
 
 
 def test_the_explanation_says_why_and_what_would_have_been_next(plan: RoutingPlan) -> None:
     facts = replace(FACTS, service_code="trou", attributes={"danger": "oui", "profondeur": 30})
-    found = routing.decide(plan, facts)
+    found = deciding.decide(plan, facts)
     assert found.team_id == plan.teams["astreinte"]
     assert found.priority == 2
     assert found.service_level is not None
@@ -102,6 +103,6 @@ def test_the_explanation_says_why_and_what_would_have_been_next(plan: RoutingPla
 
 def test_without_any_rule_nobody_has_it(session: Session) -> None:
     city = new_jurisdiction(session)
-    empty = routing.plan(session, catalogue.catalogue_of(session, city.id))
-    found = routing.decide(empty, FACTS)
+    empty = deciding.plan(session, catalogue.catalogue_of(session, city.id))
+    found = deciding.decide(empty, FACTS)
     assert (found.team_id, found.explanation["rule"]) == (None, None)

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from core.errors import ConflictError
 from core.outbox import emit
 from reports import events, history
-from reports.duplicate_rules import Reason
+from reports.duplicates.rules import Reason
 from reports.history import Author, Entry
 from reports.models import HistoryEntry, PairVerdict, ServiceRequest
 from reports.vocabulary import HistoryKind, Status

@@ -1,0 +1,1 @@
+"""Is it told already? Candidates, the rule that compares them, and joining without loss."""
