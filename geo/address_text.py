@@ -120,6 +120,9 @@ _TRAILING = re.compile(
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 _POSTCODE = re.compile(r"\b(\d{5})(?:-\d{4})?\b")
+#: How people write that two streets cross, and the words that say so.
+_CROSSING = re.compile(r"&|\bintersection\b|\bcorner\b|\bcarrefour\b|\bangle\b", re.IGNORECASE)
+_CROSSED = frozenset({"intersection", "corner", "carr", "angle"})
 _HOUSE_NUMBER = re.compile(r"^\D*?(\d{1,6})\s*-?\s*([^\W\d_]*)")
 
 
@@ -200,6 +203,20 @@ def parse(text: str) -> AddressText:
         place_words=tuple(dict.fromkeys(word for part in others for word in words_of(part))),
         postcode=postcode,
     )
+
+
+def street_and_number(address: str) -> tuple[str | None, str | None]:
+    """The keys of a street and of a house number, for comparing two addresses of one city.
+
+    Two that name the same street share the first however it was written, the town behind a comma
+    or not; of a crossing the order of its streets does not matter. None where nothing is named.
+    """
+    if _CROSSING.search(address):
+        words = {word for word in words_of(_POSTCODE.sub(" ", address)) if word not in _CROSSED}
+        return " ".join(sorted(words)) or None, None
+    parsed = parse(address)
+    number = None if parsed.number is None else f"{parsed.number}{parsed.suffix}"
+    return " ".join(parsed.street_words) or None, number
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,27 +48,50 @@ class Search:
         service_ids: services whose reports may be meant.
         radius_m: how far away they may be.
         since, until: when they may have come in; both ends included.
+        closed_since: closed ones are wanted too if they were closed after this; None: only open.
     """
 
     service_ids: tuple[int, ...]
     radius_m: float
     since: datetime
     until: datetime
+    closed_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the catalogue says of a service, as far as duplicates are concerned."""
+    """What the catalogue says of a service, as far as duplicates are concerned.
+
+    Attributes:
+        family: services of one family may be duplicates of one another; `service_ids` are they.
+        radius_m, days: how far away and how long ago another report of it may be.
+        join_at, suggest_at: the scores from which a report is joined by itself, or shown to staff
+            as a likely one; None: those of the model.
+        pairs: services of other families that people confuse with this one, as history shows.
+    """
 
     family: str
     service_ids: tuple[int, ...]
     radius_m: float
     days: float
+    join_at: float | None = None
+    suggest_at: float | None = None
+    pairs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The report that may repeat another one."""
+    """The report that may repeat another one.
+
+    Attributes:
+        text: what the reporter wrote.
+        accuracy_m: how far the position may be off, as the phone said.
+        street, number: of the address, as `geo.address_text.street_and_number` reads it.
+        photo_hashes: difference hashes of its photos, 64 bits each.
+        has_time: false where the source knows the day only, and the time of day is made up.
+        wave: reports of the same service in the jurisdiction in the six hours before it.
+        source: where it came from, as reports have it.
+    """
 
     id: UUID
     service_id: int
@@ -78,11 +101,25 @@ class Features:
     address: str | None = None
     asset_id: UUID | None = None
     same_as: UUID | None = None
+    text: str = ""
+    accuracy_m: float | None = None
+    street: str | None = None
+    number: str | None = None
+    photo_hashes: tuple[int, ...] = ()
+    has_time: bool = True
+    wave: int = 0
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A report that may be meant: open, and nobody's duplicate."""
+    """A report that may be meant: nobody's duplicate; open, or closed a short while ago.
+
+    Attributes:
+        closed_at: when it was closed; None while it is open.
+        joined: how many duplicates it has.
+        text, accuracy_m, street, number, photo_hashes: as in `Features`.
+    """
 
     id: UUID
     service_id: int
@@ -90,6 +127,13 @@ class Candidate:
     point: Point | None
     address: str | None = None
     asset_id: UUID | None = None
+    text: str = ""
+    accuracy_m: float | None = None
+    street: str | None = None
+    number: str | None = None
+    photo_hashes: tuple[int, ...] = ()
+    closed_at: datetime | None = None
+    joined: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +249,7 @@ class FirstRule:
             if (
                 candidate.id == report.id
                 or candidate.service_id not in search.service_ids
+                or candidate.closed_at is not None
                 or not search.since <= candidate.requested_at <= search.until
                 or report.point is None
                 or candidate.point is None

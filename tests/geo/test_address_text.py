@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo.address_text import house_number, parse, street_key
+from geo.address_text import house_number, parse, street_and_number, street_key
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,25 @@ def test_whatever_is_written_is_taken_apart(text: str) -> None:
     asked = parse(text)
     assert asked.number is None or 0 <= asked.number <= 9999
     house_number(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("12 bis rue de l'Aiguillerie, 34000 Montpellier", "12bis, R. de l’Aiguillerie"),
+        ("39 Lorraine St  Roslindale  MA  02131", "39 Lorraine Street Roslindale MA"),
+        ("INTERSECTION of Groveland St & River St  Mattapan", "River St & Groveland St Mattapan"),
+    ],
+)
+def test_one_place_written_twice_has_one_key(one: str, other: str) -> None:
+    assert street_and_number(one) == street_and_number(other)
+    assert street_and_number(one)[0] is not None
+
+
+def test_neighbours_share_the_street_and_not_the_number() -> None:
+    (street, number), (other_street, other_number) = (
+        street_and_number("12 rue Foch, Montpellier"),
+        street_and_number("14 rue Foch, Montpellier"),
+    )
+    assert (street, number, other_number) == (other_street, "12", "14")
+    assert street_and_number("") == (None, None)
