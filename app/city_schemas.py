@@ -191,6 +191,7 @@ class ServiceLevelIn(Schema):
     working_days = number(1, 3_650)
     clock = one_of("calendar", "working")
     cut_off = Clock()
+    to_the_hour = fields.Boolean()
 
     @ma.validates_schema
     def _check_choice(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -200,6 +201,8 @@ class ServiceLevelIn(Schema):
             raise ma.ValidationError("working days are on the working clock", "clock")
         if "hours" in data and "clock" not in data:
             raise ma.ValidationError("say calendar or working", "clock")
+        if "hours" in data and data.get("to_the_hour"):
+            raise ma.ValidationError("hours are to the hour anyhow", "to_the_hour")
 
 
 class AttributeIn(Schema):

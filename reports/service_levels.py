@@ -8,6 +8,11 @@ What comes after the cut-off hour, or on a day without work, counts from the ope
 working day. A level of working days ends with the work of the last of them; the day on which the
 report came in is not counted.
 
+A level of working days that is kept `to_the_hour` ends at the hour of the day at which the report
+came in: what came at 10:12 is due at 10:12. Only what comes after the cut-off (the end of work,
+unless the level says otherwise) counts from the opening; the hour of a rest day is kept, because
+whole days are counted and not the hours in them.
+
 The instants are aware UTC; only a calendar knows a time zone, so the change to summer time costs
 nobody an hour: hours of the clock are elapsed hours, hours of work are those of the day as lived.
 """
@@ -18,7 +23,7 @@ import enum
 import functools
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -63,13 +68,18 @@ class ServiceLevel:
     working_days: float | None = None
     clock: Clock = Clock.WORKING
     cut_off: time | None = None
+    to_the_hour: bool = False
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> ServiceLevel | None:
         """The level of a service's `service_level`; None where nothing is promised."""
         cut_off = _clock_time(data["cut_off"]) if data.get("cut_off") else None
         if data.get("working_days") is not None:
-            return cls(working_days=float(data["working_days"]), cut_off=cut_off)
+            return cls(
+                working_days=float(data["working_days"]),
+                cut_off=cut_off,
+                to_the_hour=bool(data.get("to_the_hour")),
+            )
         if data.get("hours") is not None:
             clock = Clock(data.get("clock", Clock.CALENDAR))
             return cls(hours=float(data["hours"]), clock=clock, cut_off=cut_off)
@@ -87,9 +97,9 @@ class ServiceLevel:
             return self
         if self.working_days is not None:
             days = float(math.ceil(self.working_days * share))
-            return ServiceLevel(working_days=days, cut_off=self.cut_off)
+            return replace(self, working_days=days)
         hours = None if self.hours is None else self.hours * share
-        return ServiceLevel(hours=hours, clock=self.clock, cut_off=self.cut_off)
+        return replace(self, hours=hours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +238,8 @@ def due_at(
         RestlessError: the calendar has no working hours where the level needs them.
     """
     level = level.shortened(priority)
+    if level.to_the_hour and level.working_days is not None:
+        return _to_the_hour(level, requested_at, calendar)
     if level.hours is not None and level.clock is Clock.CALENDAR:
         start = requested_at
         if level.cut_off is not None:
@@ -268,6 +280,22 @@ def _counted_from(level: ServiceLevel, at: datetime, calendar: WorkCalendar) -> 
         return at
     opening = calendar.next_working_day(day + timedelta(days=1 if calendar.stretches(day) else 0))
     return calendar.stretches(opening)[0][0]
+
+
+def _to_the_hour(level: ServiceLevel, at: datetime, calendar: WorkCalendar) -> datetime:
+    """Working days later at the same hour; what came late counts from the next opening."""
+    local = at.astimezone(calendar.zone)
+    day = calendar.next_working_day(local.date())
+    hour = local.time()
+    closes = calendar.stretches(day)[-1][1].astimezone(calendar.zone)
+    # Work until midnight ends on the next day: nothing comes after it.
+    ends = closes.time() if closes.date() == day else time.max
+    if hour >= (level.cut_off or ends):
+        day = calendar.next_working_day(day + timedelta(days=1))
+        hour = calendar.stretches(day)[0][0].astimezone(calendar.zone).time()
+    for _ in range(math.ceil(level.working_days or 0)):
+        day = calendar.next_working_day(day + timedelta(days=1))
+    return datetime.combine(day, hour, calendar.zone).astimezone(UTC)
 
 
 def _clock_time(text: str) -> time:

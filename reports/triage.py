@@ -12,7 +12,7 @@
 So a batch costs the same number of statements whatever its size. Doing it again does nothing:
 `triaged_at` says that it was done. Staff empty it when they change a report's service or place;
 then the report is routed again, never joined by itself, and never taken from the team that a
-person chose.
+person chose, nor from somebody who has it in hand because a person said so.
 
 What is fetched first and stored last stands in `reports.triage_rows`, who repeats whom in
 `reports.telling_apart`.
@@ -31,8 +31,9 @@ from core.outbox import Event
 from reports import triage_rows
 from reports.duplicates import finding
 from reports.duplicates.rules import DuplicateJudge, Outcome
-from reports.routing import deciding
-from reports.routing.deciding import BY_PERSON, BY_RULE
+from reports.routing import deciding, people
+from reports.routing.deciding import BY_RULE, AssetOwners
+from reports.routing.people import Post
 from reports.telling_apart import find_duplicates
 from reports.triage_rows import Case
 from reports.vocabulary import Status
@@ -55,20 +56,24 @@ def triage(
     causes: Mapping[UUID, Event] | None = None,
     judge: DuplicateJudge = finding.JUDGE,
     times: Mapping[UUID, datetime] | None = None,
+    assets: AssetOwners | None = None,
 ) -> Triaged:
     """Triage those of these reports that wait for it, in the caller's transaction.
 
     Args:
         causes: the event that asked for each report, as far as known.
         times: when each is triaged, where that is not `now`: a past that is replayed.
+        assets: who knows the owners of assets; None: nobody does.
     """
     cases = triage_rows.waiting_cases(session, report_ids, now, times or {})
     if not cases:
         return Triaged()
     find_duplicates(session, cases, judge)
-    for case in cases:
-        if case.parent_id is None:
-            _route(case)
+    routed = [case for case in cases if case.parent_id is None]
+    owners = _owners(session, routed, assets)
+    posts = _posts(session, routed)
+    for case in routed:
+        _route(case, owners.get(case.row.asset_id), posts.get(case.row.jurisdiction_id, {}))
     by_id = {case.row.id: case for case in cases}
     outside = triage_rows.teams_of_parents(session, cases, by_id)
     for case in cases:
@@ -85,7 +90,25 @@ def triage(
     )
 
 
-def _route(case: Case) -> None:
+def _owners(
+    session: Session, cases: Sequence[Case], assets: AssetOwners | None
+) -> Mapping[UUID, str]:
+    """The teams that own the assets these reports are about, where a rule asks for it."""
+    asked = {
+        case.row.asset_id
+        for case in cases
+        if case.row.asset_id is not None and case.table.asks_owners
+    }
+    return assets.owners(session, asked) if assets is not None and asked else {}
+
+
+def _posts(session: Session, cases: Sequence[Case]) -> Mapping[int, Mapping[str, list[Post]]]:
+    """By jurisdiction: who stands behind the addresses that its rules name, if any."""
+    named = {case.row.jurisdiction_id: case.table.people for case in cases if case.table.people}
+    return {place_id: people.posts(session, place_id, named[place_id]) for place_id in named}
+
+
+def _route(case: Case, owner: str | None, posts: Mapping[str, list[Post]]) -> None:
     row = case.row
     found = deciding.decide(
         case.table,
@@ -96,12 +119,17 @@ def _route(case: Case) -> None:
             areas=row.areas,
             attributes=row.attributes,
             description=row.description,
+            requested_at=row.requested_at,
+            owner=owner,
         ),
     )
-    if case.routed_by != BY_PERSON:
+    if case.is_free:
         case.team_id = found.team_id
         case.routed_by = BY_RULE if found.team_id is not None else None
+        case.assignee_id = people.person_for(posts, found.person, found.team_id)
         case.explanation = found.explanation
+        if case.assignee_id is not None:
+            case.explanation = {**found.explanation, "person_id": str(case.assignee_id)}
         case.priority = row.priority if found.priority is None else found.priority
     if row.held_since is None:
         # The clock of a held report stands still; it is put right when the hold ends.
@@ -115,3 +143,9 @@ def _route(case: Case) -> None:
         )
     if case.is_first and case.team_id is not None:
         case.status = Status.TRIAGED
+    if case.is_free and case.assignee_id != row.assignee_id:
+        # What a rule gave to somebody, or took from them again.
+        if case.assignee_id is None and case.status is Status.ASSIGNED:
+            case.status = Status.TRIAGED
+        elif case.status in (Status.TRIAGED, Status.REOPENED):
+            case.status = Status.ASSIGNED

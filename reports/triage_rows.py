@@ -45,12 +45,20 @@ class Case:
     due_at: datetime | None
     routed_by: str | None
     explanation: Mapping[str, Any] | None
+    assignee_id: UUID | None = None
     parent_id: UUID | None = None
 
     @property
     def is_first(self) -> bool:
         """Whether it has never been triaged."""
         return bool(self.row.status == Status.RECEIVED)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether rules may say who has it: no person chose its team or the one who has it."""
+        by_rule = (self.row.routing or {}).get("person_id")
+        in_hand = self.row.assignee_id is not None and str(self.row.assignee_id) != by_rule
+        return bool(self.row.routed_by != BY_PERSON) and not in_hand
 
     @property
     def may_lead(self) -> bool:
@@ -98,6 +106,7 @@ def waiting_cases(
                 due_at=row.due_at,
                 routed_by=row.routed_by,
                 explanation=row.routing,
+                assignee_id=row.assignee_id,
             )
         )
     return cases
@@ -131,6 +140,7 @@ def store(session: Session, cases: Sequence[Case], judge: DuplicateJudge) -> Non
                 (Status.DUPLICATE if case.row.id in joined else case.status).value for case in cases
             ],
             "teams": [case.team_id for case in cases],
+            "assignees": [case.assignee_id for case in cases],
             "priorities": [case.priority for case in cases],
             "dues": [None if case.row.id in joined else case.due_at for case in cases],
             "routed_by": [case.routed_by for case in cases],
@@ -154,8 +164,8 @@ def write_history(session: Session, cases: Sequence[Case], now: datetime) -> Non
                 Entry(row.id, HistoryKind.JOINED, SYSTEM, before, Status.DUPLICATE, data, case.at)
             )
             continue
-        is_new_team = row.team_id != case.team_id or case.is_first
-        if case.routed_by != BY_PERSON and is_new_team:
+        is_elsewhere = (row.team_id, row.assignee_id) != (case.team_id, case.assignee_id)
+        if case.is_free and (is_elsewhere or case.is_first):
             data = {**(case.explanation or {}), "team_id": case.team_id}
             if not case.is_first:
                 data["from_team_id"] = row.team_id
@@ -188,6 +198,14 @@ def tell(session: Session, cases: Sequence[Case], causes: Mapping[UUID, Event]) 
     joined = [case for case in cases if case.parent_id is not None]
     emit_many(session, events.TRIAGED, [happening(case) for case in routed])
     emit_many(session, events.REROUTED, [happening(case) for case in again])
+    given = [
+        case
+        for case in cases
+        if case.parent_id is None
+        and case.assignee_id is not None
+        and case.assignee_id != case.row.assignee_id
+    ]
+    emit_many(session, events.ASSIGNED, [happening(case) for case in given])
     emit_many(
         session,
         events.JOINED,
@@ -227,15 +245,17 @@ _PARENTS = sa.text(
 _STORE = sa.text(
     """
     UPDATE service_requests AS r
-       SET status = f.status, team_id = f.team_id, priority = f.priority, due_at = f.due_at,
-           routed_by = f.routed_by, routing = f.routing, parent_id = f.parent_id,
-           duplicate = f.duplicate, triaged_at = f.at, updated_at = f.at, version = r.version + 1
+       SET status = f.status, team_id = f.team_id, assignee_id = f.assignee_id,
+           priority = f.priority, due_at = f.due_at, routed_by = f.routed_by, routing = f.routing,
+           parent_id = f.parent_id, duplicate = f.duplicate, triaged_at = f.at, updated_at = f.at,
+           version = r.version + 1
       FROM unnest(
-               :ids ::uuid[], :statuses ::text[], :teams ::integer[], :priorities ::smallint[],
-               :dues ::timestamptz[], :routed_by ::text[], :routing ::jsonb[], :parents ::uuid[],
-               :duplicate ::jsonb[], :times ::timestamptz[]
+               :ids ::uuid[], :statuses ::text[], :teams ::integer[], :assignees ::uuid[],
+               :priorities ::smallint[], :dues ::timestamptz[], :routed_by ::text[],
+               :routing ::jsonb[], :parents ::uuid[], :duplicate ::jsonb[], :times ::timestamptz[]
            ) AS f(
-               id, status, team_id, priority, due_at, routed_by, routing, parent_id, duplicate, at
+               id, status, team_id, assignee_id, priority, due_at, routed_by, routing, parent_id,
+               duplicate, at
            )
      WHERE r.id = f.id
     """

@@ -12,19 +12,31 @@ from it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from accounts.models import Team
+from core.db import Executor
 from core.text import fold
 from geo.jurisdictions import JurisdictionRef
 from reports.catalogue import Catalogue, ServiceEntry
-from reports.routing.rules import Comparison, Condition, Rule, Subject, from_data
+from reports.routing.rules import (
+    DURING,
+    HOLIDAYS,
+    OUTSIDE,
+    WEEKDAYS,
+    Comparison,
+    Condition,
+    Rule,
+    Subject,
+    from_data,
+)
 from reports.service_levels import RestlessError, ServiceLevel, WorkCalendar, due_at
 
 #: `routed_by` of a report that a rule sent; a person is final.
@@ -33,7 +45,16 @@ BY_RULE, BY_PERSON = "rule", "person"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What rules may look at. `areas` has pairs of layer and code; `words` are folded."""
+    """What rules may look at.
+
+    Attributes:
+        areas: pairs of layer and code.
+        words: folded, between two spaces.
+        owner: code of the team that owns the asset the report is about.
+        is_working: whether it came in the city's office hours.
+        days: the weekday on which it came, and `holidays` on a public holiday or a closed day.
+        day_of_year: that day as "MM-DD".
+    """
 
     service_code: str
     group: str
@@ -41,18 +62,35 @@ class Facts:
     areas: frozenset[tuple[str, str]] = frozenset()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     words: str = ""
+    owner: str | None = None
+    is_working: bool = True
+    days: frozenset[str] = frozenset()
+    day_of_year: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingPlan:
     """The rules of a jurisdiction with the teams they name, at one version of the city."""
 
-    catalogue: Catalogue = field(repr=False)
     rules: tuple[Rule, ...]
     teams: Mapping[str, int]
     calendars: Mapping[int, WorkCalendar]
     usual: WorkCalendar
-    areas: Mapping[int, tuple[str, str]]
+    areas: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def people(self) -> frozenset[str]:
+        """The addresses of those whom a rule gives reports to."""
+        return frozenset(rule.person for rule in self.rules if rule.person)
+
+    @property
+    def asks_owners(self) -> bool:
+        """Whether a rule looks at the owner of an asset."""
+        return any(
+            condition.subject is Subject.OWNER
+            for rule in self.rules
+            for condition in rule.conditions
+        )
 
     def calendar_of(self, team_id: int | None) -> WorkCalendar:
         """When that team works; usual office hours where there is no team."""
@@ -61,26 +99,38 @@ class RoutingPlan:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """Where a report goes. `explanation` is what is stored: codes and the city's own words."""
+    """Where a report goes. `explanation` is what is stored: codes and the city's own words.
+
+    Attributes:
+        person: the address of the member of staff whom the rule gives it to, if any.
+    """
 
     team_id: int | None
     priority: int | None
     service_level: ServiceLevel | None
     explanation: Mapping[str, Any]
+    person: str | None = None
 
 
-_kept: dict[int, RoutingPlan] = {}
+class AssetOwners(Protocol):
+    """What routing asks of the register of assets; `create_app` binds who answers."""
+
+    def owners(self, session: Executor, asset_ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """The code of the team that owns each of these assets, where one does."""
+
+
+_kept: dict[int, tuple[Catalogue, RoutingPlan]] = {}
 _lock = threading.Lock()
 
 
 def plan(session: Session, catalogue: Catalogue) -> RoutingPlan:
     """The routing plan of a catalogue; one statement when the city changed, else none."""
     kept = _kept.get(catalogue.place.id)
-    if kept is None or kept.catalogue is not catalogue:
-        kept = _read(session, catalogue)
+    if kept is None or kept[0] is not catalogue:
+        kept = catalogue, _read(session, catalogue)
         with _lock:
             _kept[catalogue.place.id] = kept
-    return kept
+    return kept[1]
 
 
 def decide(table: RoutingPlan, facts: Facts) -> Routing:
@@ -103,11 +153,12 @@ def decide(table: RoutingPlan, facts: Facts) -> Routing:
         "why": why,
         "priority": rule.priority,
         "tags": list(rule.tags),
+        **({"copies": list(rule.copies)} if rule.copies else {}),
         "next": second
         and {"rule": second[0].code, "position": second[0].line, "team": second[0].team},
     }
     level = rule.due and ServiceLevel.from_data(rule.due.as_service_level())
-    return Routing(table.teams[rule.team], rule.priority, level or None, explanation)
+    return Routing(table.teams[rule.team], rule.priority, level or None, explanation, rule.person)
 
 
 def due_for(
@@ -139,8 +190,11 @@ def facts_of(
     areas: Sequence[int] | None,
     attributes: Mapping[str, Any],
     description: str,
+    requested_at: datetime,
+    owner: str | None = None,
 ) -> Facts:
     """What rules may look at of a stored report."""
+    is_working, days, day_of_year = time_facts(table.usual, requested_at)
     return Facts(
         service_code=service.code,
         group=service.group,
@@ -148,7 +202,21 @@ def facts_of(
         areas=frozenset(table.areas[id_] for id_ in areas or () if id_ in table.areas),
         attributes=attributes,
         words=f" {fold(description)} ",
+        owner=owner,
+        is_working=is_working,
+        days=days,
+        day_of_year=day_of_year,
     )
+
+
+def time_facts(calendar: WorkCalendar, at: datetime) -> tuple[bool, frozenset[str], str]:
+    """Of an instant: whether it lies in working hours, which days it is, and its "MM-DD"."""
+    day = calendar.local_day(at)
+    is_working = any(opens <= at < closes for opens, closes in calendar.stretches(day))
+    days = {WEEKDAYS[day.weekday()]}
+    if day in calendar.holidays:
+        days.add(HOLIDAYS)
+    return is_working, frozenset(days), f"{day:%m-%d}"
 
 
 def forget() -> None:
@@ -182,7 +250,6 @@ def _read(session: Session, catalogue: Catalogue) -> RoutingPlan:
         )
     ).all()
     return RoutingPlan(
-        catalogue=catalogue,
         rules=tuple(
             from_data(stored.rule, text=stored.text, line=stored.position)
             for stored in catalogue.rules
@@ -232,6 +299,22 @@ def _matched(condition: Condition, facts: Facts) -> list[str]:
             return [value for value in condition.values if value == facts.source]
         case Subject.AREA:
             return [value for value in condition.values if (condition.key, value) in facts.areas]
+        case Subject.OWNER:
+            return [value for value in condition.values if value == facts.owner]
+        case Subject.HOURS:
+            wanted = DURING if facts.is_working else OUTSIDE
+            return [value for value in condition.values if value == wanted]
+        case Subject.SEASON:
+            first, last = condition.values
+            inside = (
+                first <= facts.day_of_year <= last
+                if first <= last
+                # From November to March: over the turn of the year.
+                else facts.day_of_year >= first or facts.day_of_year <= last
+            )
+            return list(condition.values) if inside else []
+        case Subject.DAY:
+            return [value for value in condition.values if value in facts.days]
         case Subject.WORDS:
             return [value for value in condition.values if f" {fold(value)} " in facts.words]
         case Subject.ATTRIBUTE:

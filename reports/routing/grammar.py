@@ -33,8 +33,11 @@ from typing import Any
 import lark
 
 from reports.routing.rules import (
+    HOLIDAYS,
+    MONTHS,
     OTHERWISE,
     PRIORITIES,
+    WEEKDAYS,
     Clock,
     Comparison,
     Condition,
@@ -52,7 +55,7 @@ GRAMMAR = r"""
 
     ?condition: test | negation
     negation: "not" test
-    ?test: service | group | area | attribute | words | source
+    ?test: service | group | area | attribute | words | source | owner | hours | season | day
     service: "service" codes
     group: "group" codes
     area: "in" CODE ":" codes
@@ -62,10 +65,16 @@ GRAMMAR = r"""
     at_most: "at" "most" NUMBER
     words: "words" TEXT ("," TEXT)*
     source: "source" codes
+    owner: "asset" "owner" codes
+    hours: (DURING | OUTSIDE) "working" "hours"
+    season: "from" NUMBER CODE "to" NUMBER CODE
+    day: "on" codes
 
     actions: action ("and" action)*
-    ?action: team | priority | due | tag
+    ?action: team | person | priority | due | tag | copy
     team: "team" CODE
+    person: "person" EMAIL
+    copy: "copy" "to" (CODE | EMAIL) ("," (CODE | EMAIL))*
     priority: "priority" CODE
     due: "due" "in" NUMBER working? UNIT
     working: "working"
@@ -73,9 +82,12 @@ GRAMMAR = r"""
 
     codes: (CODE | TEXT) ("," (CODE | TEXT))*
 
+    DURING: "during"
+    OUTSIDE: "outside"
     UNIT: "hours" | "hour" | "days" | "day"
     NUMBER: /\d+(\.\d+)?/
     CODE: /\w[\w.-]*/
+    EMAIL.2: /[\w.+'-]+@[\w-]+(\.[\w-]+)+/
     TEXT: /"[^"\n]*"/
 
     COMMENT: /#[^\n]*/
@@ -91,6 +103,7 @@ _EXPECTED = {
     "TEXT": 'words in "quotes"',
     "NUMBER": "a number",
     "UNIT": "hours or days",
+    "EMAIL": "an e-mail address",
     "COMMA": "a comma",
     "COLON": "a colon",
     "$END": "the end of the rule",
@@ -242,6 +255,8 @@ class _Reader:
         if faults:
             raise RuleSyntaxError(faults)
         team, team_place = found["team"]
+        person, person_place = found.get("person", (None, Place(0, 0)))
+        copies, copy_places = found.get("copy", ((), ()))
         return Rule(
             code=code,
             conditions=conditions,
@@ -249,9 +264,13 @@ class _Reader:
             priority=found.get("priority"),
             due=found.get("due"),
             tags=found.get("tag", ()),
+            person=person,
+            copies=copies,
             line=self.line,
             text=self.text,
             team_place=team_place,
+            person_place=person_place,
+            copy_places=copy_places,
         )
 
     def _condition(self, node: lark.Tree[lark.Token]) -> Condition:
@@ -267,11 +286,25 @@ class _Reader:
         if subject is Subject.ATTRIBUTE:
             comparison = Comparison(str(_tree(node.children[1]).data))
         values = tuple(_unquoted(token) for token in tokens)
+        if subject is Subject.SEASON:
+            values = (_day_of_year(*tokens[:2]), _day_of_year(*tokens[2:]))
+            places = (places[0], places[2])
+        if subject is Subject.DAY:
+            _check_days(tokens)
         return Condition(subject, values, key, comparison, negated, places)
 
     def _team(self, node: lark.Tree[lark.Token]) -> tuple[str, Place]:
         token = _first_token(node)
         return str(token), _place(token)
+
+    def _person(self, node: lark.Tree[lark.Token]) -> tuple[str, Place]:
+        token = _first_token(node)
+        return str(token).lower(), _place(token)
+
+    def _copy(self, node: lark.Tree[lark.Token]) -> tuple[tuple[str, ...], tuple[Place, ...]]:
+        tokens = list(node.scan_values(lambda child: isinstance(child, lark.Token)))
+        names = (str(token).lower() if "@" in token else str(token) for token in tokens)
+        return tuple(names), tuple(_place(token) for token in tokens)
 
     def _priority(self, node: lark.Tree[lark.Token]) -> int:
         word = str(_first_token(node))
@@ -291,6 +324,30 @@ class _Reader:
     def _tag(self, node: lark.Tree[lark.Token]) -> tuple[str, ...]:
         tokens = node.scan_values(lambda child: isinstance(child, lark.Token))
         return tuple(_unquoted(token) for token in tokens)
+
+
+def _day_of_year(day: lark.Token, month: lark.Token) -> str:
+    """A day as "MM-DD", which compares as it comes in the year.
+
+    Raises:
+        RuleSyntaxError: there is no such month, or it has no such day.
+    """
+    name = str(month).lower()[:3]
+    if name not in MONTHS:
+        reason = f"a month is one of {', '.join(MONTHS)}"
+        raise RuleSyntaxError([fault_at(_place(month), str(month), reason)])
+    if not str(day).isdigit() or not 1 <= int(day) <= MONTHS[name]:
+        reason = f"{name} has the days 1 to {MONTHS[name]}"
+        raise RuleSyntaxError([fault_at(_place(day), str(day), reason)])
+    return f"{list(MONTHS).index(name) + 1:02}-{int(day):02}"
+
+
+def _check_days(tokens: Sequence[lark.Token]) -> None:
+    known = (*WEEKDAYS, HOLIDAYS)
+    reason = f"a day is one of {', '.join(known)}"
+    faults = [fault_at(_place(token), str(token), reason) for token in tokens if token not in known]
+    if faults:
+        raise RuleSyntaxError(faults)
 
 
 def _tree(child: Any) -> lark.Tree[lark.Token]:

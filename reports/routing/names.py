@@ -15,6 +15,8 @@ class Vocabulary:
     Attributes:
         services: service code → its attributes, attribute code → (datatype, allowed values).
         areas: layer → codes.
+        people: e-mail addresses of those who work on reports; None where nobody knows, as in a
+            folder that no city was made of yet.
     """
 
     services: Mapping[str, Mapping[str, tuple[str, Collection[str]]]]
@@ -22,6 +24,7 @@ class Vocabulary:
     areas: Mapping[str, Collection[str]]
     teams: Collection[str]
     sources: Collection[str]
+    people: Collection[str] | None = None
 
 
 def check(rules: Sequence[Rule], names: Vocabulary) -> list[RuleFault]:
@@ -30,6 +33,14 @@ def check(rules: Sequence[Rule], names: Vocabulary) -> list[RuleFault]:
     for rule in rules:
         if rule.team not in names.teams:
             faults.append(fault_at(rule.team_place, rule.team, "there is no team of this code"))
+        if rule.person and names.people is not None and rule.person not in names.people:
+            reason = "nobody of that address works on reports here"
+            faults.append(fault_at(rule.person_place, rule.person, reason))
+        faults.extend(
+            fault_at(place, copy, "there is no team of this code, and it is no e-mail address")
+            for copy, place in zip(rule.copies, rule.copy_places, strict=True)
+            if "@" not in copy and copy not in names.teams
+        )
         for condition in rule.conditions:
             faults.extend(_check_condition(condition, rule, names))
     return sorted(faults, key=lambda fault: (fault.line, fault.column))
@@ -48,6 +59,10 @@ def _check_condition(condition: Condition, rule: Rule, names: Vocabulary) -> lis
         case Subject.SOURCE:
             known = ", ".join(sorted(names.sources))
             return _unknown(condition, names.sources, f"there is no such source; use {known}")
+        case Subject.OWNER:
+            return _unknown(condition, names.teams, "there is no team of this code")
+        case Subject.HOURS | Subject.SEASON | Subject.DAY:
+            return []
         case Subject.WORDS:
             return [
                 fault_at(place, '""', "there is no word between the quotes")

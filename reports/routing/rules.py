@@ -26,6 +26,10 @@ class Subject(enum.StrEnum):
     ATTRIBUTE = "attribute"
     WORDS = "words"
     SOURCE = "source"
+    OWNER = "owner"
+    HOURS = "hours"
+    SEASON = "season"
+    DAY = "day"
 
 
 class Comparison(enum.StrEnum):
@@ -34,6 +38,20 @@ class Comparison(enum.StrEnum):
     IS = "is"
     AT_LEAST = "at_least"
     AT_MOST = "at_most"
+
+
+#: The two values of a condition on working hours.
+DURING, OUTSIDE = "during", "outside"
+
+#: What a condition on days may name beside the weekdays.
+HOLIDAYS = "holidays"
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+#: Months as a rule writes them, and their longest day.
+MONTHS: Mapping[str, int] = {
+    "jan": 31, "feb": 29, "mar": 31, "apr": 30, "may": 31, "jun": 30,
+    "jul": 31, "aug": 31, "sep": 30, "oct": 31, "nov": 30, "dec": 31,
+}  # fmt: skip
 
 
 class Clock(enum.StrEnum):
@@ -56,6 +74,8 @@ class Condition:
     """One thing that must hold: any of `values` is enough.
 
     Attributes:
+        values: of a season its first and last day as "MM-DD"; of working hours `during` or
+            `outside`.
         key: the layer of an area condition, the code of an attribute condition, else empty.
         places: where each value stands, and first of all the key if there is one.
     """
@@ -95,6 +115,8 @@ class Rule:
 
     Attributes:
         priority: see `PRIORITIES`; None leaves it as it is.
+        person: the e-mail address of the member of staff who gets it in hand, if any.
+        copies: codes of teams and e-mail addresses that are told of it.
         text: the statement as a person wrote it, without surrounding comments.
     """
 
@@ -104,9 +126,13 @@ class Rule:
     priority: int | None = None
     due: DueIn | None = None
     tags: tuple[str, ...] = ()
+    person: str | None = None
+    copies: tuple[str, ...] = ()
     line: int = 0
     text: str = ""
     team_place: Place = field(default=Place(0, 0), compare=False, repr=False)
+    person_place: Place = field(default=Place(0, 0), compare=False, repr=False)
+    copy_places: tuple[Place, ...] = field(default=(), compare=False, repr=False)
 
     def as_data(self) -> dict[str, Any]:
         """The rule as JSON, to be stored; `from_data` reads it back."""
@@ -134,6 +160,8 @@ class Rule:
                 }
             ),
             "tags": list(self.tags),
+            "person": self.person,
+            "copies": list(self.copies),
         }
 
 
@@ -156,6 +184,9 @@ def from_data(data: Mapping[str, Any], *, text: str = "", line: int = 0) -> Rule
         priority=data["priority"],
         due=None if due is None else DueIn(due["amount"], due["unit"], Clock(due["clock"])),
         tags=tuple(data["tags"]),
+        # Rules stored before these two actions existed lack them.
+        person=data.get("person"),
+        copies=tuple(data.get("copies", ())),
         line=line,
         text=text,
     )

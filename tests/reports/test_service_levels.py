@@ -69,6 +69,12 @@ def paris(text: str) -> datetime:
         ({"working_days": 1}, "2026-03-11T10:00", "2026-03-12T17:00"),
         ({"working_days": 2}, "2026-03-11T10:00", "2026-03-13T12:00"),
         ({"working_days": 5}, "2026-03-11T10:00", "2026-03-18T17:00"),
+        # To the hour: what came at 10:12 is due at 10:12; Sunday's hour is kept, the evening is not.
+        ({"working_days": 2, "to_the_hour": True}, "2026-03-11T10:12", "2026-03-13T10:12"),
+        ({"working_days": 2, "to_the_hour": True}, "2026-03-11T05:00", "2026-03-13T05:00"),
+        ({"working_days": 1, "to_the_hour": True}, "2026-03-08T11:00", "2026-03-10T11:00"),
+        ({"working_days": 1, "to_the_hour": True}, "2026-03-11T17:00", "2026-03-13T08:00"),
+        ({"working_days": 1, "to_the_hour": True}, "2026-03-08T18:00", "2026-03-11T08:00"),
         # After the cut-off it counts as if it had come in on the next working day.
         ({"working_days": 1, "cut_off": "15:00"}, "2026-03-11T14:59", "2026-03-12T17:00"),
         ({"working_days": 1, "cut_off": "15:00"}, "2026-03-11T15:00", "2026-03-13T12:00"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -106,3 +107,62 @@ def test_without_any_rule_nobody_has_it(session: Session) -> None:
     empty = deciding.plan(session, catalogue.catalogue_of(session, city.id))
     found = deciding.decide(empty, FACTS)
     assert (found.team_id, found.explanation["rule"]) == (None, None)
+
+
+TIMED = """
+rule nuit
+  when outside working hours
+   and not from 1 Jul to 31 Aug
+  then team astreinte
+
+rule ferie
+  when on holidays
+  then team voirie
+
+rule hiver
+  when from 1 Nov to 31 Mar
+   and asset owner parcs
+  then team proprete
+
+otherwise team accueil
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "owner", "rule"),
+    [
+        # Paris, summer: 08:30 local is within hours, 07:30 is not, and July is left out.
+        ("2026-05-05T06:30:00+00:00", None, "otherwise"),
+        ("2026-05-05T05:30:00+00:00", None, "nuit"),
+        ("2026-07-07T05:30:00+00:00", None, "otherwise"),
+        # The fourteenth of July: nobody works, and it is a holiday.
+        ("2026-07-14T09:00:00+00:00", None, "ferie"),
+        # A Tuesday in December is in a season that goes over the turn of the year.
+        ("2026-12-08T10:00:00+00:00", "parcs", "hiver"),
+        ("2027-03-31T10:00:00+00:00", "parcs", "hiver"),
+        ("2027-04-01T10:00:00+00:00", "parcs", "otherwise"),
+        ("2026-12-08T10:00:00+00:00", "voirie", "otherwise"),
+    ],
+)
+def test_rules_look_at_the_local_hour_the_day_the_season_and_the_owner(
+    session: Session, at: str, owner: str | None, rule: str
+) -> None:
+    city = new_jurisdiction(session)
+    for code in ("astreinte", "voirie", "proprete", "accueil"):
+        new_team(session, city, code=code, calendar=OFFICE_HOURS)
+    service = new_service(session, city)
+    load_routing_rules(session, city.id, parse(TIMED))
+    catalogue.forget()
+    known = catalogue.catalogue_of(session, city.id)
+    table = deciding.plan(session, known)
+    facts = deciding.facts_of(
+        table,
+        known.by_id[service.id],
+        source="app",
+        areas=None,
+        attributes={},
+        description="",
+        requested_at=datetime.fromisoformat(at),
+        owner=owner,
+    )
+    assert deciding.decide(table, facts).explanation["rule"] == rule

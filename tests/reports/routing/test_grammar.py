@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -105,7 +106,7 @@ def test_a_rule_knows_its_line_and_text_without_the_comments_around_it() -> None
         ("hello", (1, "hello", "a rule begins with")),
         ("rule a wen group x then team y", (1, "wen", "expected when")),
         ("rule a when group x, y z then team y", (1, "z", "expected a comma or and or then")),
-        ("rule a when service x\n then tem y", (2, "tem", "expected due or priority or tag")),
+        ("rule a when service x\n then tem y", (2, "tem", "expected copy or due or person")),
         ("rule a when group x then tag y", (1, "a", "the rule names no team")),
         ("rule a when group x then team y and team z", (1, "z", "a second “team”")),
         ("rule a when group x then team y and priority big", (1, "big", "a priority is one of")),
@@ -199,3 +200,54 @@ def test_what_is_stored_reads_back_as_the_same_rule(
 def test_any_text_is_rules_or_faults_never_a_crash(text: str) -> None:
     with contextlib.suppress(RuleSyntaxError):
         assert parse(text)[-1].code == "otherwise"
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("asset owner roads, desk", Condition(Subject.OWNER, ("roads", "desk"))),
+        ("during working hours", Condition(Subject.HOURS, ("during",))),
+        ("outside working hours", Condition(Subject.HOURS, ("outside",))),
+        ("from 1 Nov to 31 March", Condition(Subject.SEASON, ("11-01", "03-31"))),
+        ("on sunday, holidays", Condition(Subject.DAY, ("sunday", "holidays"))),
+        ("not on holidays", Condition(Subject.DAY, ("holidays",), negated=True)),
+    ],
+)
+def test_conditions_on_owner_and_time(condition: str, expected: Condition) -> None:
+    rule = only(f"rule a\n when {condition} and group roads\n then team roads")
+    assert rule.conditions[0] == expected
+
+
+def test_a_rule_names_a_person_and_who_gets_a_copy() -> None:
+    rule = only(
+        "rule a when group roads then team roads and person Ann@x.fr and copy to desk, b@y.fr"
+    )
+    assert (rule.person, rule.copies) == ("ann@x.fr", ("desk", "b@y.fr"))
+    assert from_data(rule.as_data(), text=rule.text, line=rule.line) == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("from 31 Nov to 3 Mar then team y", (1, "31", "nov has the days 1 to 30")),
+        ("from 1 Brumaire to 3 Mar then team y", (1, "Brumaire", "a month is one of jan")),
+        ("on dimanche then team y", (1, "dimanche", "a day is one of monday")),
+        ("group x then team y and person bob", (1, "bob", "expected an e-mail address")),
+        ("during lunch then team y", (1, "lunch", "expected working")),
+    ],
+)
+def test_faults_of_time_and_person_name_the_word(text: str, expected: tuple[int, str, str]) -> None:
+    line, word, reason = faults(f"rule a when {text}\notherwise team desk")[0]
+    assert (line, word) == expected[:2]
+    assert expected[2] in reason
+
+
+def test_a_person_is_looked_up_where_people_are_known() -> None:
+    rules = parse("rule a when group roads then team roads and person c@x.fr\notherwise team desk")
+    assert check(rules, NAMES) == []
+    [fault] = check(rules, replace(NAMES, people={"ann@x.fr"}))
+    assert (fault.line, fault.word) == (1, "c@x.fr")
+    copied = parse(
+        "rule a when group roads then team roads and copy to desk, street\notherwise team desk"
+    )
+    assert [fault.word for fault in check(copied, NAMES)] == ["street"]
