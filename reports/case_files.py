@@ -30,6 +30,13 @@ NEEDED = ("id", "opened_at", "closed_at", "type", "address", "lat", "lon", "fall
 #: With these it can be said how far our routes and wards are those of the city.
 COMPARED = ("reason", "department", "queue", "ward")
 
+#: The parts of a city that a case lies in, as the other system found them from its position.
+AREAS = ("ward", "precinct", "pwd_district", "neighborhood")
+
+#: How it came in, and until when its city meant to be done: learned from, never looked at by what
+#: decides.
+LEARNED = ("source", "due_at")
+
 #: What was said, where a city has it and may pass it on.
 WORDS = "description"
 LONGEST_WORDS = 4000
@@ -84,6 +91,9 @@ class PastCase:
     department: str = ""
     queue: str = ""
     ward: str = ""
+    source: str = ""
+    due_at: datetime | None = None
+    areas: tuple[tuple[str, str], ...] = ()
 
 
 def until(cases: Sequence[PastCase], now: datetime) -> list[PastCase]:
@@ -99,6 +109,7 @@ def until(cases: Sequence[PastCase], now: datetime) -> list[PastCase]:
             case,
             opened_at=case.opened_at + moved,
             closed_at=case.closed_at and case.closed_at + moved,
+            due_at=case.due_at and case.due_at + moved,
         )
         for case in cases
     ]
@@ -184,7 +195,7 @@ def _named(header: Sequence[str], fields: Sequence[str]) -> Mapping[str, str]:
     if len(fields) != len(header):
         raise _RowError(Fault.COLUMNS, f"it has {len(fields)} fields, not {len(header)}")
     row = dict(zip(header, (field.strip() for field in fields), strict=True))
-    for name in (*NEEDED, *COMPARED, WORDS):
+    for name in dict.fromkeys((*NEEDED, *COMPARED, *AREAS, *LEARNED, WORDS)):
         value = row.get(name, "")
         if value.isascii() and value.isprintable():
             continue
@@ -222,8 +233,19 @@ def _case(line: int, row: Mapping[str, str], zone: ZoneInfo, now: datetime) -> P
         address=" ".join(row["address"].split()) or None,
         point=_point(row),
         description=row.get(WORDS, "")[:LONGEST_WORDS],
+        source=row.get("source", ""),
+        due_at=_due(row.get("due_at", ""), zone),
+        areas=tuple((name, row[name]) for name in AREAS if row.get(name)),
         **{name: row.get(name, "") for name in COMPARED},
     )
+
+
+def _due(text: str, zone: ZoneInfo) -> datetime | None:
+    """When it was due; None where the file does not say it in a way that can be read."""
+    try:
+        return _instant("due_at", text, zone) if text else None
+    except _RowError:
+        return None
 
 
 def _instant(name: str, text: str, zone: ZoneInfo, *, fold: int = 0) -> datetime:
