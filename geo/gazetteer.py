@@ -91,6 +91,11 @@ class AddressMatch:
     confidence: float
 
     @property
+    def number_text(self) -> str:
+        """The house number as the city's id of a house has it: `12bis`; empty for a street."""
+        return "" if self.number is None else f"{self.number}{self.suffix}"
+
+    @property
     def label(self) -> str:
         """The address on one line, without the town: `12 bis Rue de l'Aiguillerie`."""
         if self.number is None:

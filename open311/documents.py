@@ -63,6 +63,10 @@ class _Kind:
         """The address as everybody sees it."""
         return words(public_address(row.address, self.service.public_precision))
 
+    def address_id(self, row: Any) -> str | None:
+        """The id of that address; of a place that is shown as a block only, none."""
+        return row.address_id if self.service.public_precision == "exact" else None
+
 
 @dataclass(slots=True)
 class Writer:
@@ -113,8 +117,8 @@ class Writer:
             "updated_datetime": moment(changed_at(row)),
             "expected_datetime": moment(row.due_at),
             "address": kind.address(row),
-            "address_id": None,
-            "zipcode": None,
+            "address_id": words(kind.address_id(row)),
+            "zipcode": words(row.postcode),
             "lat": lat,
             "long": lon,
             "media_url": row.photo_id and photo_url(self.base_url, row.photo_id),

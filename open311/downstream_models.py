@@ -94,6 +94,9 @@ class Forwarding(Base):
     claims: Mapped[int] = mapped_column(server_default=sa.text("0"))
     failures: Mapped[int] = mapped_column(server_default=sa.text("0"), comment="In a row")
     last_fault: Mapped[str | None] = mapped_column(comment="A kind of failure, no words of theirs")
+    last_words: Mapped[str | None] = mapped_column(
+        comment="What they said to it, without the contact data of the report's people"
+    )
     token: Mapped[str | None] = mapped_column(comment="What a batch service answered with")
     token_at: Mapped[datetime | None]
     remote_id: Mapped[str | None] = mapped_column(comment="Their service_request_id")
@@ -101,6 +104,9 @@ class Forwarding(Base):
     checked_at: Mapped[datetime | None] = mapped_column(comment="When its status was last asked")
     remote_status: Mapped[str | None] = mapped_column(comment="Their word, as last seen")
     remote_at: Mapped[datetime | None] = mapped_column(comment="Since when, by their clock")
+    missing_since: Mapped[datetime | None] = mapped_column(
+        comment="They do not show it, or no status of it; logged once"
+    )
     told_at: Mapped[datetime | None] = mapped_column(
         comment="When staff were told that it is over there and open here"
     )

@@ -42,7 +42,7 @@ from core import outbox
 from core.links import photo_url
 from core.outbox import Happening
 from geo.measures import Point
-from open311 import events
+from open311 import events, fetching
 from open311.answers import ForeignRequest
 from open311.client import Failure, Remote, seconds
 from open311.downstream import Endpoint, ServiceMap, endpoints
@@ -65,12 +65,13 @@ from open311.rules import (
     found_among,
     token_delay_s,
 )
-from open311.telling import Note, note
+from open311.telling import QUOTED, Note, note
 from open311.translating import read_moment
-from reports import changing, remarks
+from reports import anonymising, changing, remarks
 from reports.attributes import AttributeDefinition, Datatype, definitions_of
 from reports.changing import Words
-from reports.history import SYSTEM
+from reports.history import SYSTEM, Author
+from reports.masking import Identifiers, mask
 from reports.models import Photo, Service, ServiceRequest
 from reports.vocabulary import PhotoState, ServiceKind, Status, Visibility
 
@@ -220,10 +221,12 @@ def retry(
     *,
     now: datetime,
     is_surely_absent: bool = False,
+    only: UUID | None = None,
 ) -> list[UUID]:
     """Take up again what waits for a person: of those reports, or all; ids of the forwardings.
 
     Args:
+        only: of those, the one with that id.
         is_surely_absent: somebody asked there: they do not have it. Else what was lost is looked
             for again before it is sent.
     """
@@ -235,9 +238,11 @@ def retry(
     )
     if report_ids is not None:
         statement = statement.where(Forwarding.report_id.in_(list(report_ids)))
+    if only is not None:
+        statement = statement.where(Forwarding.id == only)
     rows = session.scalars(statement).all()
     if is_surely_absent:
-        _close_attempts(session, [row.id for row in rows], AttemptOutcome.ABSENT, now)
+        close_attempts(session, [row.id for row in rows], AttemptOutcome.ABSENT, now)
     for row in rows:
         row.state = ForwardingState.WAITING.value
         row.failures, row.next_attempt_at = 0, now
@@ -385,7 +390,8 @@ def _facts(session: Session, rows: Sequence[Forwarding]) -> dict[UUID, _Facts]:
     for photo in photos:
         if photo.state == PhotoState.READY.value and photo.is_public:
             shown.setdefault(photo.report_id, photo.id)
-    staged = {p.report_id for p in photos if p.state == PhotoState.STAGED.value and p.is_public}
+    coming = {p.report_id for p in photos if p.state == PhotoState.STAGED.value and p.is_public}
+    coming |= fetching.awaited(session, wanted)
     return {
         row.id: _Facts(
             row,
@@ -393,7 +399,7 @@ def _facts(session: Session, rows: Sequence[Forwarding]) -> dict[UUID, _Facts]:
             definitions_of(row.questions),
             row.endpoint_id,
             shown.get(row.id),
-            row.id in staged and row.id not in shown,
+            row.id in coming and row.id not in shown,
         )
         for row in session.execute(
             sa.select(
@@ -753,12 +759,12 @@ class _Recorder:
         if self.job.attempt_id is not None:
             _close_attempt(self.session, self.job.attempt_id, outcome, self.now)
         elif was_looked_for:
-            _close_attempts(self.session, [row.id], outcome, self.now)
+            close_attempts(self.session, [row.id], outcome, self.now)
         if row.sent_at is not None and row.token is None:
             if row.remote_id != result.remote_id:
                 log.error("forwarding.taken_twice", forwarding_id=str(row.id))
             return "late"
-        row.failures, row.last_fault = 0, None
+        row.failures, row.last_fault, row.last_words = 0, None, None
         row.sent_at = row.sent_at or self.now
         has_left = row.state == ForwardingState.CANCELLED.value
         if has_left:
@@ -818,7 +824,7 @@ class _Recorder:
         if self.now < settled:
             self.row.next_attempt_at = settled
             return "looked"
-        _close_attempts(self.session, [self.row.id], AttemptOutcome.ABSENT, self.now)
+        close_attempts(self.session, [self.row.id], AttemptOutcome.ABSENT, self.now)
         self.row.next_attempt_at = self.now
         return "absent"
 
@@ -842,9 +848,10 @@ class _Recorder:
         row = self.row
         if self.job.attempt_id is not None:
             self._end_attempt(failure)
-        row.last_fault = failure.reason
+        words = self._cleaned(failure.said)
+        row.last_fault, row.last_words = failure.reason, words
         if failure.fault is Fault.PERSON and self.job.lost is None:
-            said = failure.said or failure.reason
+            said = words or failure.reason
             return self._stick(Note.REFUSED, failure.reason, f"{failure.reason} – {said}")
         row.failures += 1
         if row.failures >= MAX_FAILURES:
@@ -859,6 +866,12 @@ class _Recorder:
             reason=failure.reason,
         )
         return failure.fault.value
+
+    def _cleaned(self, said: str | None) -> str | None:
+        """Their words, in which what we sent may come back, without the report's people."""
+        if not said:
+            return None
+        return without_people(self.session, self.report.id, said)[:QUOTED]
 
     def _end_attempt(self, failure: Failure) -> None:
         """What a failed sending means; one whose answer was lost stays open."""
@@ -885,6 +898,12 @@ class _Recorder:
         tell_staff(self.session, self.report, self.job.endpoint, kind, self.now, said)
 
 
+def without_people(session: Session, report_id: UUID, said: str) -> str:
+    """Words of another system without the contact data of the report's people."""
+    known = anonymising.known_people(session, [report_id])
+    return mask(said, known.get(report_id, Identifiers()))
+
+
 def tell_staff(
     session: Session,
     report: ServiceRequest,
@@ -892,10 +911,12 @@ def tell_staff(
     kind: Note,
     now: datetime,
     said: str | None = None,
+    *,
+    by: Author = SYSTEM,
 ) -> int:
     """Leave an internal note in the history of a locked report; the id of the entry."""
     text = note(kind, endpoint.locale, endpoint.spec.code, said)
-    return remarks.comment(session, report, Words(note=text), by=SYSTEM, now=now)
+    return remarks.comment(session, report, Words(note=text), by=by, now=now)
 
 
 def _close_attempt(
@@ -913,9 +934,10 @@ def _close_attempt(
     )
 
 
-def _close_attempts(
+def close_attempts(
     session: Session, forwarding_ids: Sequence[UUID], outcome: AttemptOutcome, now: datetime
 ) -> None:
+    """Say what became of sendings whose answers were lost, in the caller's transaction."""
     session.execute(
         sa.update(ForwardingAttempt)
         .where(

@@ -3,14 +3,22 @@
 `draft` reads and notes everything that is wrong, `submit` stores through `reports.submission`. A
 name or a number that nobody can use is left out rather than refused: clients send whatever a phone
 had in its address book, and the report is what matters.
+
+A client that did not hear the answer sends the same again, and mostly knows no `Idempotency-Key`.
+So what one key sends twice within `REPEATED_WITHIN`, letter for letter, is one request; two who
+write through the same app differ in their words, their contact or their place.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import marshmallow as ma
 import sqlalchemy as sa
@@ -19,11 +27,14 @@ from sqlalchemy.orm import Session
 
 from accounts.contact_rules import PhoneError, normal_phone
 from accounts.naming import name_fault, normal_name
+from core.ids import new_id
+from core.outgoing import OutgoingRefusedError, check_url
 from core.tokens import token_for
 from geo.measures import Point
 from geo.models import Address
+from open311 import fetching
 from open311.faults import missing, wrong
-from open311.models import RequestToken
+from open311.models import FiledContent, RequestToken
 from open311.parameters import Parameters
 from open311.translating import Notice, notice
 from reports import attributes, submission
@@ -37,10 +48,35 @@ from reports.vocabulary import ServiceKind, Visibility
 #: As long as the JSON API takes an address.
 MAX_ADDRESS = 300
 
+#: For so long the same content from the same key is the same request, sent again.
+REPEATED_WITHIN = timedelta(minutes=10)
+
+#: Addresses of photos: several by repeating the name, as FixMyStreet does.
+_LINKS = ("media_url", "media_url[]")
+
+#: No browser asks for a longer one.
+_LONGEST_LINK = 2000
+
 #: What tokens of batch services are derived for.
 _TOKEN = "open311_token"
 
 _EMAIL = ContactIn(only=("email",))
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """What came beside the parameters, and what tells one sending from the next.
+
+    Attributes:
+        digests: of the photos that came as files.
+        links: addresses of photos to fetch.
+        content: digest of everything that was sent; None where an `Idempotency-Key` says which
+            sendings are one.
+    """
+
+    digests: Sequence[bytes] = ()
+    links: Sequence[str] = ()
+    content: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +156,15 @@ def submit(
     now: datetime,
     secret: str,
     assets: AssetFacts | None,
-    content_digests: Sequence[bytes],
+    enclosed: Enclosed,
 ) -> Receipt:
     """Store the report in the caller's transaction, or find it; of a batch service with its token.
 
     Raises:
         what `reports.submission.submit` raises.
     """
+    if enclosed.content is not None:
+        report = replace(report, id=_id_of(session, enclosed.content, now))
     submitted = submission.submit(
         session,
         report,
@@ -134,8 +172,13 @@ def submit(
         now=now,
         secret=secret,
         assets=assets,
-        content_digests=content_digests,
+        content_digests=[
+            *enclosed.digests,
+            *(hashlib.sha256(link.encode()).digest() for link in enclosed.links),
+        ],
     )
+    if enclosed.links and not submitted.is_replay:
+        fetching.keep(session, submitted.id, submitted.jurisdiction.id, enclosed.links, now=now)
     token = None
     if submitted.service.kind is ServiceKind.BATCH:
         token = token_for(secret, _TOKEN, submitted.id, 1)
@@ -145,6 +188,70 @@ def submit(
             .on_conflict_do_nothing()
         )
     return Receipt(submitted, token)
+
+
+def links(sent: Parameters, room: int) -> list[str]:
+    """The addresses of photos that came, as many as there is room for.
+
+    What is no address that is called (a path, `ftp:`, a name and a password in it) is left out.
+    Whether one leads into somebody's own network is seen when it is fetched.
+    """
+    found: list[str] = []
+    for name in _LINKS:
+        for text in sent.values.get(name, ()):
+            link = text.strip()
+            try:
+                check_url(link)
+            except OutgoingRefusedError:
+                continue
+            if len(link) <= _LONGEST_LINK and link not in found:
+                found.append(link)
+    return found[:room]
+
+
+def content_of(
+    sent: Parameters, place: str | None, caller: Caller, digests: Sequence[bytes], secret: str
+) -> bytes | None:
+    """Digest of everything that a key sent, but the key; None under an `Idempotency-Key`.
+
+    Args:
+        place: code of the jurisdiction, which may stand in the path alone.
+    """
+    if caller.idempotency_key is not None:
+        return None
+    said = sorted((name, texts) for name, texts in sent.values.items() if name != "api_key")
+    text = json.dumps([str(caller.actor.api_key_id), place, said, [each.hex() for each in digests]])
+    return hmac.digest(secret.encode(), f"open311-content|{text}".encode(), "sha256")
+
+
+def forget_filed(session: Session, *, now: datetime) -> int:
+    """Delete what is too old to be the same request, sent again; called by the beat. How many."""
+    gone = session.execute(
+        sa.delete(FiledContent)
+        .where(FiledContent.filed_at <= now - REPEATED_WITHIN)
+        .returning(FiledContent.digest)
+    )
+    return len(gone.all())
+
+
+def _id_of(session: Session, content: bytes, now: datetime) -> UUID:
+    """The id of the request with that content: a new one, or that of a moment ago.
+
+    One that is being stored by somebody else at this moment is waited for, at the unique key.
+    """
+    claim = postgresql.insert(FiledContent).values(digest=content, report_id=new_id(), filed_at=now)
+    claimed: UUID | None = session.scalar(
+        claim.on_conflict_do_update(
+            index_elements=["digest"],
+            set_={"report_id": claim.excluded.report_id, "filed_at": claim.excluded.filed_at},
+            where=FiledContent.filed_at <= now - REPEATED_WITHIN,
+        ).returning(FiledContent.report_id)
+    )
+    if claimed is not None:
+        return claimed
+    return session.scalars(
+        sa.select(FiledContent.report_id).where(FiledContent.digest == content)
+    ).one()
 
 
 def _service(catalogue: Catalogue, code: str, sent: Parameters) -> ServiceEntry | None:
@@ -208,11 +315,14 @@ def _contact(catalogue: Catalogue | None, sent: Parameters) -> Contact | None:
 def _address(session: Session, jurisdiction_id: int, address_id: str) -> str | None:
     """The address that an id of the city's own stands for: `2546`, or `2546-118` with its number.
 
-    Where many houses share one id, as those of a street do, the street alone.
+    Where many houses share one id, as those of a street do, the street alone. With its town, so
+    that it is found again where two streets of a city are called the same.
     """
     code, _, number = address_id.rpartition("-")
     rows = session.execute(
-        sa.select(Address.number, Address.suffix, Address.street, Address.code)
+        sa.select(
+            Address.number, Address.suffix, Address.street, Address.postcode, Address.locality
+        )
         .where(
             Address.jurisdiction_id == jurisdiction_id,
             sa.or_(
@@ -223,13 +333,17 @@ def _address(session: Session, jurisdiction_id: int, address_id: str) -> str | N
                 ),
             ),
         )
-        .order_by(Address.id)
+        .distinct()
+        .order_by(Address.street, Address.number, Address.suffix)
         .limit(2)
     ).all()
     if not rows:
         return None
     row = rows[0]
+    town = " ".join(part for part in (row.postcode, row.locality) if part)
     if len(rows) > 1 or row.number is None:
-        return str(row.street)
-    joint = "" if len(row.suffix) <= 1 else " "
-    return f"{row.number}{joint}{row.suffix} {row.street}"
+        house = str(row.street)
+    else:
+        joint = "" if len(row.suffix) <= 1 else " "
+        house = f"{row.number}{joint}{row.suffix} {row.street}"
+    return f"{house}, {town}" if town else house

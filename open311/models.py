@@ -1,4 +1,4 @@
-"""What the server side keeps of its own: tokens it gave out, updates it was sent."""
+"""What the server side keeps of its own: tokens it gave out, what it was sent and has to do."""
 
 from __future__ import annotations
 
@@ -34,4 +34,30 @@ class ReceivedUpdate(Base):
     history_id: Mapped[int | None] = mapped_column(
         sa.BigInteger, comment="What it became; null: nothing in it was news"
     )
+    created_at: Mapped[datetime]
+
+
+class FiledContent(Base):
+    """What was filed a moment ago, so that a client that did not hear the answer files it once."""
+
+    __tablename__ = "open311_filed_contents"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True, comment="HMAC of key and parameters")
+    report_id: Mapped[UUID] = mapped_column(index=True, comment="Written before the request is")
+    filed_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class LinkedPhoto(Base):
+    """The address of a photo that came with a request; gone once it was fetched or given up."""
+
+    __tablename__ = "open311_linked_photos"
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    report_id: Mapped[UUID] = mapped_column(sa.ForeignKey("service_requests.id"), index=True)
+    url: Mapped[str]
+    next_attempt_at: Mapped[datetime] = mapped_column(
+        index=True, comment="While a worker fetches it, the end of its lease"
+    )
+    claims: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    failures: Mapped[int] = mapped_column(server_default=sa.text("0"))
     created_at: Mapped[datetime]

@@ -41,7 +41,7 @@ from open311.downstream_models import (
     DownstreamUpdate,
     Forwarding,
 )
-from open311.forwarding import tell_staff
+from open311.forwarding import tell_staff, without_people
 from open311.rules import (
     Because,
     ForwardingState,
@@ -49,6 +49,7 @@ from open311.rules import (
     ListStyle,
     Ours,
     Theirs,
+    believed,
     disagrees,
     judge,
 )
@@ -243,7 +244,7 @@ def news_among(
     fresh: list[ForeignRequest] = []
     same: list[ForeignRequest] = []
     for one in found:
-        theirs = _theirs(endpoint, one)
+        theirs = _theirs(endpoint, one, now)
         is_same = all(
             theirs == Theirs(row.remote_status, row.remote_at)
             and theirs.at is not None
@@ -258,7 +259,7 @@ def news_among(
                 Forwarding.endpoint_id == endpoint.id,
                 Forwarding.remote_id.in_([one.id for one in same]),
             )
-            .values(checked_at=now)
+            .values(checked_at=now, missing_since=None)
             .execution_options(synchronize_session=False)
         )
     return fresh
@@ -277,12 +278,17 @@ def take_status(
             endpoint,
             forwarding,
             report,
-            _theirs(endpoint, found),
+            _theirs(endpoint, found, now),
             found.notes,
             None,
             now,
         )
         forwarding.checked_at = now
+        if outcome != Because.MISSING:
+            forwarding.missing_since = None
+        elif forwarding.missing_since is None:
+            forwarding.missing_since = now
+            _log_missing(endpoint, found.id)
     session.flush()
     return outcome
 
@@ -290,22 +296,38 @@ def take_status(
 def note_missing(
     session: Session, endpoint: Endpoint, remote_ids: Collection[str], *, now: datetime
 ) -> None:
-    """They do not show these: nothing changes, it is logged, and asked again in its turn."""
+    """They do not show these: nothing changes, and it is asked again in its turn.
+
+    It is logged when it begins, not at every look.
+    """
     if not remote_ids:
         return
+    theirs = (
+        Forwarding.endpoint_id == endpoint.id,
+        Forwarding.remote_id.in_(sorted(remote_ids)),
+    )
+    known = set(
+        session.scalars(
+            sa.select(Forwarding.remote_id).where(*theirs, Forwarding.missing_since.is_not(None))
+        )
+    )
     session.execute(
         sa.update(Forwarding)
-        .where(Forwarding.endpoint_id == endpoint.id, Forwarding.remote_id.in_(sorted(remote_ids)))
-        .values(checked_at=now)
+        .where(*theirs)
+        .values(checked_at=now, missing_since=sa.func.coalesce(Forwarding.missing_since, now))
         .execution_options(synchronize_session=False)
     )
-    for remote_id in sorted(remote_ids):
-        log.warning(
-            "downstream.status_ignored",
-            endpoint=endpoint.name,
-            remote_id=remote_id,
-            because=Because.MISSING.value,
-        )
+    for remote_id in sorted(set(remote_ids) - known):
+        _log_missing(endpoint, remote_id)
+
+
+def _log_missing(endpoint: Endpoint, remote_id: str) -> None:
+    log.warning(
+        "downstream.status_ignored",
+        endpoint=endpoint.name,
+        remote_id=remote_id,
+        because=Because.MISSING.value,
+    )
 
 
 def _take_once(
@@ -334,14 +356,14 @@ def _take_once(
         endpoint,
         forwarding,
         report,
-        Theirs(step.status, step.updated_at),
+        Theirs(step.status, believed(step.updated_at, now)),
         step.description,
         step.media_url,
         now,
     )
     if history_id is None and forwarding.state == ForwardingState.SENT.value:
         # No move, but words: they are news by themselves.
-        words = _words(endpoint, step.description, step.media_url)
+        words = _words(session, endpoint, report, step.description, step.media_url)
         if not words.is_empty:
             history_id = remarks.comment(session, report, words, by=MACHINE, now=now)
             outcome = "said"
@@ -367,9 +389,10 @@ def _take(
 ) -> tuple[str, int | None]:
     """Hold a status against ours and let it move the report; what came of it, and the entry."""
     ours = _ours(session, endpoint, forwarding, report)
+    known_at = believed(forwarding.remote_at, now)
     known = Known(
         forwarding.remote_status,
-        forwarding.remote_at,
+        known_at,
         forwarding.checked_at or forwarding.sent_at or forwarding.created_at,
     )
     meanings = endpoint.spec.statuses
@@ -382,7 +405,8 @@ def _take(
         except DomainError:
             because = Because.NO_WAY
     elif because is Because.DUPLICATE_THERE:
-        history_id = tell_staff(session, report, endpoint, Note.DUPLICATE, now, said or "")
+        said = without_people(session, report.id, said or "")
+        history_id = tell_staff(session, report, endpoint, Note.DUPLICATE, now, said)
     elif (
         because in (Because.OLDER, Because.SAME)
         and disagrees(ours, theirs, meanings)
@@ -390,19 +414,19 @@ def _take(
     ):
         forwarding.told_at = now
         tell_staff(session, report, endpoint, Note.DISAGREES, now, theirs.status)
-    if because in (Because.MISSING, Because.UNKNOWN, Because.NO_WAY, Because.NOT_THEIRS):
+    word = (theirs.status or "")[:_WORD]
+    is_ignored = because in (Because.UNKNOWN, Because.NO_WAY, Because.NOT_THEIRS)
+    if is_ignored and word != forwarding.remote_status:
         log.warning(
             "downstream.status_ignored",
             endpoint=endpoint.name,
             forwarding_id=str(forwarding.id),
-            status=(theirs.status or "")[:_WORD],
+            status=word,
             because=because.value,
         )
-    is_later = theirs.at is not None and (
-        forwarding.remote_at is None or theirs.at >= forwarding.remote_at
-    )
+    is_later = theirs.at is not None and (known_at is None or theirs.at >= known_at)
     if theirs.status is not None and (theirs.at is None or is_later):
-        forwarding.remote_status = theirs.status[:_WORD]
+        forwarding.remote_status = word
     if is_later:
         forwarding.remote_at = theirs.at
     return because.value, history_id
@@ -417,7 +441,7 @@ def _move(
     media_url: str | None,
     now: datetime,
 ) -> int:
-    words = _words(endpoint, said, media_url)
+    words = _words(session, endpoint, report, said, media_url)
     if to is Status.REJECTED and not words.public_note:
         # The public is always told why; these words are the last resort.
         standard = note(Note.REJECTED, endpoint.locale, endpoint.spec.code)
@@ -427,20 +451,29 @@ def _move(
     )
 
 
-def _words(endpoint: Endpoint, said: str | None, media_url: str | None) -> Words:
+def _words(
+    session: Session,
+    endpoint: Endpoint,
+    report: ServiceRequest,
+    said: str | None,
+    media_url: str | None,
+) -> Words:
+    """What they say, without contact data of the report's people, which it may bring back."""
     photo = None
     if media_url:
         photo = note(Note.PHOTO, endpoint.locale, endpoint.spec.code, media_url)
     spoken = (said or "")[:_WORDS] or None
+    if spoken:
+        spoken = without_people(session, report.id, spoken)
     if endpoint.spec.notes == "public":
         return Words(note=photo, public_note=spoken)
     kept = "\n".join(line for line in (spoken, photo) if line)
     return Words(note=kept) if kept else SILENCE
 
 
-def _theirs(endpoint: Endpoint, found: ForeignRequest) -> Theirs:
+def _theirs(endpoint: Endpoint, found: ForeignRequest, now: datetime) -> Theirs:
     word = (endpoint.spec.extensions and found.extended_status) or found.status
-    return Theirs(word and word[:_WORD], found.updated_at)
+    return Theirs(word and word[:_WORD], believed(found.updated_at, now))
 
 
 def _ours(

@@ -203,6 +203,8 @@ _COLUMNS = (
     _R.lat,
     _R.lon,
     _R.address,
+    _R.address_id,
+    _R.postcode,
     _R.requested_at,
     _R.updated_at,
     _R.due_at,

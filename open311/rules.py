@@ -265,6 +265,16 @@ _OPEN = frozenset(
 _DUPLICATE = frozenset({"duplicate", "duplicated"})
 
 
+#: Two machines whose clocks are kept differ by less. A time that lies farther ahead of ours is a
+#: broken clock's: believed, it would outdo every later one.
+TRUSTED_AHEAD = timedelta(minutes=2)
+
+
+def believed(at: datetime | None, now: datetime) -> datetime | None:
+    """A time that another system says; None, as if it said none, for one that cannot be yet."""
+    return None if at is None or at > now + TRUSTED_AHEAD else at
+
+
 def judge(
     ours: Ours, theirs: Theirs, known: Known, meanings: Mapping[str, str] | None = None
 ) -> Verdict:

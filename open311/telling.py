@@ -1,4 +1,4 @@
-"""What staff and citizens read in a report of what happened in another system. Pure.
+"""What staff and citizens read in a report of what happened with other systems. Pure.
 
 Notes to staff quote the other system's words, shortened; they go with the person's words when
 somebody is erased.
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from core.i18n import pick
 
 #: As much of the other side's text as stands in a note.
-_QUOTED = 1000
+QUOTED = 1000
 
 
 class Note(enum.Enum):
@@ -31,6 +31,11 @@ class Note(enum.Enum):
     DISAGREES = "disagrees"
     PHOTO = "photo"
     REJECTED = "rejected"
+    NOT_FETCHED = "not_fetched"
+    AGAIN = "again"
+    BY_HAND = "by_hand"
+    KNOWN_AS = "known_as"
+    SETTLED = "settled"
 
 
 _NOTES: Mapping[Note, Mapping[str, str]] = {
@@ -92,6 +97,26 @@ _NOTES: Mapping[Note, Mapping[str, str]] = {
         "fr": "Le service compétent n’y donne pas suite.",
         "en": "The service in charge will take no action.",
     },
+    Note.NOT_FETCHED: {
+        "fr": "La photo à l’adresse {name} n’a pas pu être reprise ({said}).",
+        "en": "The photo at the address {name} could not be fetched ({said}).",
+    },
+    Note.AGAIN: {
+        "fr": "À renvoyer à {name}.",
+        "en": "To be sent to {name} again.",
+    },
+    Note.BY_HAND: {
+        "fr": "L’envoi à {name} est arrêté : une personne s’en charge.",
+        "en": "No longer sent to {name} by itself: somebody takes care of it.",
+    },
+    Note.KNOWN_AS: {
+        "fr": "{name} a ce signalement sous le numéro {said}.",
+        "en": "{name} has this report as number {said}.",
+    },
+    Note.SETTLED: {
+        "fr": "L’envoi à {name} est réglé autrement.",
+        "en": "Settled with {name} in another way.",
+    },
 }
 
 
@@ -99,8 +124,8 @@ def note(kind: Note, locale: str, name: str, said: str | None = None) -> str:
     """A note in a language of the city.
 
     Args:
-        name: of the other system.
+        name: of the other system, or the address of a photo.
         said: its words, an id, or a kind of failure.
     """
-    quoted = (said or "")[:_QUOTED]
+    quoted = (said or "")[:QUOTED]
     return pick(_NOTES[kind], locale).format(name=name, said=quoted or "?").strip()

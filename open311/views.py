@@ -28,6 +28,7 @@ from open311 import reading as requests
 from open311.discovery import discovery
 from open311.documents import BULK, Writer
 from open311.faults import Fault, Refusal, missing, of_error
+from open311.intake import Enclosed
 from open311.parameters import Parameters
 from open311.places import Endpoint
 from open311.reading import Cut
@@ -174,6 +175,13 @@ def file_request(jurisdiction: str | None = None, suffix: str | None = None) -> 
         idempotency_key=idempotency_key,
         default_source=Source.OPEN311,
     )
+    secret: str = current_app.config["SECRET_KEY"]
+    digests = [photo.digest for photo in photos]
+    enclosed = Enclosed(
+        digests=digests,
+        links=intake.links(sent, media.MAX_PHOTOS - len(photos)),
+        content=intake.content_of(sent, draft.jurisdiction, caller, digests, secret),
+    )
     staged = media.stage(current_app.extensions["storage"], photos) if photos else []
     now = utc_now()
     with transaction() as session:
@@ -182,9 +190,9 @@ def file_request(jurisdiction: str | None = None, suffix: str | None = None) -> 
             draft,
             caller,
             now=now,
-            secret=current_app.config["SECRET_KEY"],
+            secret=secret,
             assets=current_app.extensions.get("asset_facts"),
-            content_digests=[photo.digest for photo in photos],
+            enclosed=enclosed,
         )
         submitted = receipt.submitted
         if staged and not submitted.is_replay:

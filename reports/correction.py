@@ -79,7 +79,7 @@ def change_place(
     report.lat, report.lon, report.cell = point.lat, point.lon, cell_of(point)
     report.place_source = PlaceSource.STAFF.value
     report.accuracy_m = None
-    report.address = None
+    report.address = report.address_id = report.postcode = None
     report.areas = None
     report.located_at = None
     report.triaged_at = None

@@ -63,7 +63,14 @@ class _Found:
     point: Point | None
     source: PlaceSource
     address: str | None = None
+    #: What the gazetteer knows of that address beyond its label.
+    match: gazetteer.AddressMatch | None = None
+    postcode: str | None = None
     areas: tuple[int, ...] = ()
+
+    def take(self, match: gazetteer.AddressMatch) -> None:
+        """It is at that address."""
+        self.address, self.match, self.postcode = match.label, match, match.postcode
 
 
 def locate(
@@ -164,6 +171,7 @@ def place_by_geocoder(
         if not place.boundary.contains(answer.point):
             return False
         item = _Found(row, place, answer.point, PlaceSource.ADDRESS, label)
+    item.postcode = answer.postcode
     _addresses_and_areas(session, [item])
     _store(session, [item], now, {})
     history.append(session, [_entry(item, geocoder=answer.source)], now=now)
@@ -204,7 +212,7 @@ def _by_address(session: Session, found: Iterable[_Found]) -> None:
         if item.place.boundary.contains(match.point):
             item.point = match.point
             item.source = PlaceSource.ADDRESS
-            item.address = match.label
+            item.take(match)
 
 
 def _addresses_and_areas(session: Session, found: Sequence[_Found]) -> None:
@@ -221,7 +229,8 @@ def _addresses_and_areas(session: Session, found: Sequence[_Found]) -> None:
         unnamed = [item for item in items if item.address is None]
         at = [item.point for item in unnamed if item.point is not None]
         for item, match in zip(unnamed, gazetteer.reverse(session, city, at), strict=True):
-            item.address = match.label if match else None
+            if match is not None:
+                item.take(match)
 
 
 def _store(
@@ -237,6 +246,9 @@ def _store(
             "cells": [item.point and cell_of(item.point) for item in found],
             "sources": [item.source.value for item in found],
             "addresses": [item.address for item in found],
+            "codes": [item.match and item.match.code for item in found],
+            "numbers": [item.match and item.match.number_text for item in found],
+            "postcodes": [item.postcode for item in found],
             "areas": ["{" + ",".join(map(str, item.areas)) + "}" for item in found],
             "words": [
                 search_text(
@@ -280,17 +292,33 @@ _TO_LOCATE = sa.text(
 
 _ONE = sa.text(f"{_COLUMNS} WHERE id = :id FOR UPDATE")
 
+# The city's file names houses, or streets of houses: where several share one id, the number makes
+# it the house's own.
 _STORE = sa.text(
     """
     UPDATE service_requests AS r
        SET lat = f.lat, lon = f.lon, cell = f.cell, place_source = f.source, address = f.address,
+           address_id = CASE
+               WHEN f.number <> '' AND EXISTS (
+                   SELECT FROM addresses AS a
+                    WHERE a.jurisdiction_id = r.jurisdiction_id AND a.code = f.code
+                      AND concat(a.number, a.suffix) <> f.number
+               ) THEN f.code || '-' || f.number
+               WHEN f.number <> '' OR (
+                   SELECT count(DISTINCT concat(a.number, a.suffix)) > 1
+                          OR bool_or(a.number IS NULL)
+                     FROM addresses AS a
+                    WHERE a.jurisdiction_id = r.jurisdiction_id AND a.code = f.code
+               ) THEN f.code
+           END,
+           postcode = f.postcode,
            areas = f.areas::integer[], located_at = f.at, updated_at = f.at,
            version = r.version + 1, search = to_tsvector('simple', f.words)
       FROM unnest(
                :ids ::uuid[], :lats ::float8[], :lons ::float8[], :cells ::bigint[],
-               :sources ::text[], :addresses ::text[], :areas ::text[], :words ::text[],
-               :times ::timestamptz[]
-           ) AS f(id, lat, lon, cell, source, address, areas, words, at)
+               :sources ::text[], :addresses ::text[], :codes ::text[], :numbers ::text[],
+               :postcodes ::text[], :areas ::text[], :words ::text[], :times ::timestamptz[]
+           ) AS f(id, lat, lon, cell, source, address, code, number, postcode, areas, words, at)
      WHERE r.id = f.id
     """
 )

@@ -200,6 +200,10 @@ class ServiceRequest(Base):
     place_source: Mapped[str]
     address_given: Mapped[str | None] = mapped_column(comment="As the reporter wrote it")
     address: Mapped[str | None] = mapped_column(comment="As the gazetteer writes it")
+    address_id: Mapped[str | None] = mapped_column(
+        comment="The city's own id of that address, as Open311 takes it"
+    )
+    postcode: Mapped[str | None] = mapped_column(comment="Of that address")
     areas: Mapped[list[int] | None] = mapped_column(
         postgresql.ARRAY(sa.Integer()), comment="Ids of areas that contain the position"
     )

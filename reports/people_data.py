@@ -73,7 +73,7 @@ def report_ids(session: Session, who: Who) -> list[UUID]:
 def held(session: Session, who: Who) -> Held:
     """Reports with words and photos, what is followed, what staff did, each as a document."""
     ids = report_ids(session, who)
-    words = _identifiers(session, who)
+    words = identifiers(session, who)
     photos = session.execute(
         sa.select(Photo.id, Photo.report_id, Photo.storage_name, _R.number)
         .join(_R, _R.id == Photo.report_id)
@@ -152,7 +152,7 @@ def held(session: Session, who: Who) -> Held:
 def erase(session: Session, who: Who, now: datetime) -> Erased:
     """Take this person out of every report; the reports stay. In the caller's transaction."""
     session.execute(sa.text(f"SET LOCAL statement_timeout = '{_PATIENCE}'"))
-    words = _identifiers(session, who)
+    words = identifiers(session, who)
     own = report_ids(session, who)
     # In the order in which everybody locks them.
     session.execute(sa.select(_R.id).where(_R.id.in_(own)).order_by(_R.id).with_for_update())
@@ -240,7 +240,7 @@ def _take_contacts(session: Session, who: Who) -> int:
     return taken
 
 
-def _identifiers(session: Session, who: Who) -> Identifiers:
+def identifiers(session: Session, who: Who) -> Identifiers:
     """What names them here: also the other address or number that they gave with one of these."""
     rows = session.execute(
         sa.select(Follower.name, Follower.email, Follower.phone).where(_is(who))
@@ -295,7 +295,7 @@ def _rewrite(session: Session, own: Sequence[UUID], words: Identifiers, now: dat
     for row in session.execute(
         sa.select(
             _R.id, _R.number, _R.description, _R.address, _R.address_given, _R.attributes
-        ).where(sa.or_(_R.id.in_(own), _may_name(whole, exact)))
+        ).where(sa.or_(_R.id.in_(own), may_name(whole, exact)))
     ).all():
         known = words if row.id in mine else exact
         before = (row.description, row.address, row.address_given, row.attributes)
@@ -324,7 +324,7 @@ def _rewrite(session: Session, own: Sequence[UUID], words: Identifiers, now: dat
         for row in session.execute(
             sa.select(table.id, table.report_id, body.label("body")).where(
                 body.is_not(None),
-                sa.or_(table.report_id.in_(own), _may_name(body, exact)),
+                sa.or_(table.report_id.in_(own), may_name(body, exact)),
             )
         ).all():
             masked = mask(row.body, words if row.report_id in mine else exact)
@@ -339,7 +339,7 @@ def _rewrite(session: Session, own: Sequence[UUID], words: Identifiers, now: dat
     return changed
 
 
-def _may_name(text: Any, exact: Identifiers) -> sa.ColumnElement[bool]:
+def may_name(text: Any, exact: Identifiers) -> sa.ColumnElement[bool]:
     """What the database can tell of a text: whether it is worth looking at closely."""
     found = [sa.func.strpos(sa.func.lower(text), email) > 0 for email in sorted(exact.emails)]
     digits = sa.func.regexp_replace(text, r"\D", "", "g")
@@ -452,6 +452,7 @@ _REWRITE = sa.text(
     """
     UPDATE service_requests
        SET description = :description, address = :address, address_given = :address_given,
+           address_id = CASE WHEN :address = address THEN address_id END,
            attributes = :attributes, updated_at = :now, version = version + 1,
            search = CASE WHEN search IS NULL THEN NULL ELSE to_tsvector('simple', :words) END
      WHERE id = :id

@@ -168,6 +168,7 @@ def _address(
     report.address_given = None
     # A mark, not nothing: an empty address is looked up again.
     report.address = wish.text or MARK
+    report.address_id = None
     return "\n".join(dict.fromkeys(said))
 
 

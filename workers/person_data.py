@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 import accounts.people_data as accounts_data
 import notifications.people_data as notifications_data
+import open311.people_data as open311_data
 import reports.people_data as reports_data
 from accounts import audit
 from accounts.actors import Actor
@@ -35,7 +36,12 @@ from reports.vocabulary import PhotoState
 from workers import retaining
 
 #: From the top down: each still finds what the ones below hold.
-CONTRIBUTIONS: tuple[Contribution, ...] = (notifications_data, reports_data, accounts_data)
+CONTRIBUTIONS: tuple[Contribution, ...] = (
+    open311_data,
+    notifications_data,
+    reports_data,
+    accounts_data,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +225,9 @@ reports.json              Vos signalements : ce que vous avez écrit, où, quand
 contacts_in_reports.json  Les coordonnées laissées avec un signalement, ou pour en suivre un.
 messages.json             Les messages qui vous ont été adressés : sujet, canal, date.
 browsers.json             Les navigateurs qui reçoivent des notifications pour vous.
+forwarded.json            Vos signalements remis à un autre système (sans votre nom ni vos
+                          coordonnées), et ce qu’il en a dit.
+photos_to_fetch.json      Les adresses de vos photos qui restent à récupérer.
 work_as_staff.json        Ce que vous avez fait sur des signalements en tant qu’agent.
 notes_as_staff.json       Ce que vous avez écrit en tant qu’agent.
 photos/                   Les photos que vous avez envoyées, sans ce que l’appareil y avait inscrit.
@@ -248,6 +257,9 @@ reports.json              Your reports: what you wrote, where and when, what was
 contacts_in_reports.json  Contact details that were left with a report, or to follow one.
 messages.json             Messages that were sent to you: what about, how, when.
 browsers.json             Browsers that are notified on your behalf.
+forwarded.json            Your reports that were handed to another system (without your name or
+                          contact), and what it said to them.
+photos_to_fetch.json      Addresses of photos of yours that are still to be fetched.
 work_as_staff.json        What you did to reports as a member of the staff.
 notes_as_staff.json       What you wrote as a member of the staff.
 photos/                   The photos you sent, without what the camera had written into them.

@@ -31,12 +31,13 @@ from open311 import forwarding
 from reports import events as report_events
 from reports import locating
 from reports import triage as triaging
-from workers import downstreaming, person_data
+from workers import downstreaming, person_data, photo_fetching
 from workers.queues import (
     ANNOUNCE,
     CLEAN_PHOTO,
     DELIVER,
     ERASE,
+    FETCH_PHOTO,
     FORWARD,
     GEOCODE,
     HAND_OVER,
@@ -170,6 +171,17 @@ def clean_photo(event_ids: Sequence[int]) -> None:
     outside(CLEAN_PHOTO, event_ids, work)
 
 
+@shared_task(name="pipeline.fetch_photo")
+def fetch_photo(event_ids: Sequence[int]) -> None:
+    """Fetch photos that came as addresses."""
+
+    def work(events: Sequence[Event]) -> Work:
+        counts = photo_fetching.fetch([id_ for event in events for id_ in event.data["link_ids"]])
+        return Work(record=lambda _session: counts)
+
+    outside(FETCH_PHOTO, event_ids, work)
+
+
 @shared_task(name="pipeline.erase")
 def erase(event_ids: Sequence[int]) -> None:
     """Erase people who ended their accounts."""
@@ -190,6 +202,7 @@ TASKS = {
     DELIVER: deliver,
     FORWARD: forward,
     HAND_OVER: hand_over,
+    FETCH_PHOTO: fetch_photo,
     CLEAN_PHOTO: clean_photo,
     ERASE: erase,
 }

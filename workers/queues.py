@@ -20,6 +20,7 @@ DELIVER = "deliver"
 FORWARD = "forward"
 HAND_OVER = "hand_over"
 CLEAN_PHOTO = "clean_photo"
+FETCH_PHOTO = "fetch_photo"
 ERASE = "erase"
 
 PIPELINE_QUEUE = "pipeline"
@@ -40,6 +41,7 @@ QUEUE_OF: Mapping[str, str] = MappingProxyType(
         FORWARD: PIPELINE_QUEUE,
         HAND_OVER: DELIVERY_QUEUE,
         CLEAN_PHOTO: MEDIA_QUEUE,
+        FETCH_PHOTO: MEDIA_QUEUE,
         ERASE: HOUSE_QUEUE,
     }
 )
@@ -57,6 +59,7 @@ BATCH_OF: Mapping[str, int] = MappingProxyType(
         FORWARD: 100,
         HAND_OVER: 1,
         CLEAN_PHOTO: 4,
+        FETCH_PHOTO: 1,
         ERASE: 1,
     }
 )
@@ -86,6 +89,7 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "report.followed": (ANNOUNCE,),
         "photo.staged": (CLEAN_PHOTO,),
         "photo.dropped": (ANNOUNCE,),
+        "photo.linked": (FETCH_PHOTO,),
         "sign_in.asked": (ANNOUNCE,),
         "invitation.sent": (ANNOUNCE,),
         "contact.asked": (ANNOUNCE,),

@@ -27,6 +27,7 @@ from geo import jurisdictions
 from notifications import people_data as notifications
 from notifications.models import Delivery
 from notifications.vocabulary import DeliveryState
+from open311 import people_data as open311
 from reports import retention
 from reports.media import deleting
 from reports.models import Follower
@@ -189,6 +190,7 @@ def _count(session: Session, change: Any) -> int:
 def _forget(session: Session, run_id: int, place_id: int, now: datetime) -> Sequence[UUID]:
     ids = retention.forget_people(session, run_id, place_id, now=now)
     notifications.forget_reports(session, ids)
+    open311.forget_reports(session, ids)
     return ids
 
 

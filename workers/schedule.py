@@ -44,6 +44,12 @@ JOBS = (
     ),
     Job("sweep.photos", 900, "clean photos that were staged and forgotten"),
     Job(
+        "sweep.linked_photos",
+        30,
+        "fetch photos that came as addresses and are due again",
+        MEDIA_QUEUE,
+    ),
+    Job(
         "sweep.places", 600, "ask the geocoder again about reports without a place", DELIVERY_QUEUE
     ),
     Job("reports.close_resolved", 300, "close what was resolved long enough ago"),
@@ -52,6 +58,7 @@ JOBS = (
     Job("clean.outbox", 60, "forget events that were done a week ago"),
     Job("clean.sign_ins", 3600, "forget sessions, links and invitations that are over"),
     Job("clean.kept_answers", 600, "forget answers kept for clients that retry"),
+    Job("clean.filed_contents", 600, "forget what Open311 clients might have sent twice"),
     Job("clean.geocodes", 3600, "forget geocodings that are too old"),
     Job("retention.run", 3600, "forget people and photos of what is long over", MEDIA_QUEUE),
     Job("clean.traces", 3600, "forget old messages and errors, and accounts without use"),

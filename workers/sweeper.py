@@ -29,10 +29,11 @@ from core.outbox import Happening
 from geo import geocoding
 from notifications import digests
 from notifications.people_data import delete_old_copies
+from open311 import intake
 from reports import events, lifecycle
 from reports.models import Photo, ServiceRequest
 from reports.vocabulary import PhotoState
-from workers import downstreaming, pipeline, retaining
+from workers import downstreaming, photo_fetching, pipeline, retaining
 from workers.queues import DELIVERY_QUEUE, MEDIA_QUEUE, PIPELINE_QUEUE
 
 log = structlog.get_logger()
@@ -123,6 +124,14 @@ def sweep_photos() -> None:
         log.warning("sweep.photos", emitted=len(late))
 
 
+@shared_task(name="sweep.linked_photos")
+def sweep_linked_photos() -> None:
+    """Fetch photos that came as addresses and are due: tried in vain, or claimed by the dead."""
+    counts = photo_fetching.fetch_due()
+    if counts.get("claimed"):
+        log.info("sweep.linked_photos", **counts)
+
+
 @shared_task(name="sweep.places")
 def sweep_places() -> None:
     """Ask the geocoder about reports that nobody could place when they came."""
@@ -206,6 +215,15 @@ def clean_kept_answers() -> None:
         count = idempotency.clear(session, now=utc_now())
     if count:
         log.info("clean.kept_answers", deleted=count)
+
+
+@shared_task(name="clean.filed_contents")
+def clean_filed_contents() -> None:
+    """Forget which content came over Open311 too long ago to be the same request, sent again."""
+    with transaction() as session:
+        count = intake.forget_filed(session, now=utc_now())
+    if count:
+        log.info("clean.filed_contents", deleted=count)
 
 
 @shared_task(name="clean.geocodes")

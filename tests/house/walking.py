@@ -31,6 +31,7 @@ from core.db import db
 from core.ids import new_id
 from geo.models import Jurisdiction
 from notifications.models import PushSubscription, WebhookEndpoint
+from open311.downstream_models import DownstreamEndpoint, Forwarding
 from reports.vocabulary import Status, Visibility
 from tests.factories import (
     COMEDIE,
@@ -66,6 +67,7 @@ class Place:
     follower: UUID
     photo: UUID
     webhook: UUID
+    forwarding: UUID
     subscription: UUID
     person: UUID
     grant: int
@@ -118,6 +120,7 @@ ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "report_id": lambda place: place.report,
     "endpoint_id": lambda place: place.webhook,
     "subscription_id": lambda place: place.subscription,
+    "forwarding_id": lambda place: place.forwarding,
     "follower_id": lambda place: place.follower,
     "photo_id": lambda place: place.photo,
     "person_id": lambda place: place.person,
@@ -163,6 +166,8 @@ BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
     "staff.change_service": lambda place: {"service_code": place.service},
     "staff.change_place": lambda place: {"lat": COMEDIE.lat, "lon": COMEDIE.lon},
     "staff.change_visibility": lambda place: {"visibility": "hidden"},
+    "forwardings.retry_forwarding": lambda place: {},
+    "forwardings.settle_forwarding": lambda place: {"remote_id": "118"},
     "redactions.redact": lambda place: {"part": "description"},
     "checks.check_report": lambda place: {"description": "Un trou"},
     "people.give_role": lambda place: {
@@ -222,6 +227,7 @@ def settle(session: Session) -> World:
         follower=new_id(),
         photo=new_id(),
         webhook=new_id(),
+        forwarding=new_id(),
         subscription=new_id(),
         person=new_id(),
         grant=987_654,
@@ -259,6 +265,27 @@ def settle(session: Session) -> World:
         ),
     ]
     return World(places, {caller.name: caller for caller in callers}, session)
+
+
+def new_forwarding(session: Session, city: Jurisdiction, team: Any, report: Any) -> Forwarding:
+    """One that waits for a person."""
+    code = f"secret-{team.code}"
+    endpoint = DownstreamEndpoint(
+        jurisdiction_id=city.id, code=code, url=f"https://{code}.example/v2", config={}
+    )
+    session.add(endpoint)
+    session.flush()
+    now = utc_now()
+    made = Forwarding(
+        report_id=report.id,
+        endpoint_id=endpoint.id,
+        state="stuck",
+        next_attempt_at=now,
+        created_at=now,
+    )
+    session.add(made)
+    session.flush()
+    return made
 
 
 def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> Place:
@@ -321,6 +348,7 @@ def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> 
         follower=follower.id,
         photo=new_photo(session, private).id,
         webhook=webhook.id,
+        forwarding=new_forwarding(session, city, team, report).id,
         subscription=subscription.id,
         person=somebody.id,
         grant=one_of(session, RoleGrant, somebody).id,
