@@ -27,11 +27,11 @@ from app.city_files import Document, Fault, Findings
 from app.city_places import Places, as_json
 from geo.loading import AddressSpec, AreaSpec, JurisdictionSpec
 from open311.downstream import EndpointSpec
-from reports.loading import ServiceSpec
+from reports.loading import EVIDENCE_PRIORITY, ServiceSpec
 from reports.routing.grammar import RuleSyntaxError, parse
 from reports.routing.names import Vocabulary, check
-from reports.routing.rules import Rule, RuleFault
-from reports.vocabulary import ServiceKind, Source
+from reports.routing.rules import PRIORITIES, Rule, RuleFault
+from reports.vocabulary import Recurrence, ServiceKind, Source
 
 _CITY, _SERVICES, _TEAMS = "city.yaml", "services.yaml", "teams.yaml"
 _RULES, _ASSETS = "routing.rules", "assets.yaml"
@@ -360,6 +360,11 @@ def _service(
         family=service.get("family", service["code"]),
         duplicate_radius_m=service.get("duplicate_radius_m", policy["duplicates"]["radius_m"]),
         duplicate_days=service.get("duplicate_days", policy["duplicates"]["days"]),
+        recurrence=Recurrence(service.get("recurrence", policy["recurrence"])),
+        recurrence_days=service.get("recurrence_days", policy["recurrence_days"]),
+        evidence_priority=_evidence(
+            service.get("evidence_priority", policy.get("evidence_priority"))
+        ),
         service_level=service.get("service_level", {}),
         reopen_days=service.get("reopen_days", policy["reopen_days"]),
         close_after_days=service.get("close_after_days", policy["close_after_days"]),
@@ -368,6 +373,13 @@ def _service(
         retention=policy.get("retention", {}) | service.get("retention", {}),
         emergency=service.get("emergency"),
     )
+
+
+def _evidence(steps: Sequence[Mapping[str, Any]] | None) -> Sequence[tuple[int, int]]:
+    """So many people, so urgent; an empty list says that evidence changes nothing."""
+    if steps is None:
+        return EVIDENCE_PRIORITY
+    return sorted((step["people"], PRIORITIES[step["priority"]]) for step in steps)
 
 
 def _attribute(attribute: Mapping[str, Any], order: int) -> dict[str, Any]:

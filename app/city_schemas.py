@@ -35,7 +35,9 @@ from app.city_fields import (
 )
 from app.city_files import Document, Findings
 from app.city_sign_in import SignInIn
-from reports.vocabulary import ServiceKind
+from reports.loading import RECURRENCE_DAYS
+from reports.routing.rules import PRIORITIES
+from reports.vocabulary import Recurrence, ServiceKind
 
 #: The version of the format that this code reads.
 FORMAT = 1
@@ -112,6 +114,11 @@ class DuplicatesIn(Schema):
     days = number(0.01, 730, load_default=30.0)
 
 
+class EvidenceStepIn(Schema):
+    people = whole(2, 10_000, required=True)
+    priority = one_of(*(word for word, level in PRIORITIES.items() if level > 0), required=True)
+
+
 class RetentionIn(Schema):
     contacts_days = whole(1, 36_500)
     photos_days = whole(1, 36_500)
@@ -123,6 +130,9 @@ class PolicyIn(Schema):
     moderation = one_of("none", "before_publication", load_default="none")
     anonymous = one_of("open", "proof_of_work", load_default="open")
     public_precision = one_of("exact", "block", load_default="exact")
+    recurrence = one_of(*Recurrence, load_default=Recurrence.NEW.value)
+    recurrence_days = whole(0, 730, load_default=RECURRENCE_DAYS)
+    evidence_priority = fields.List(fields.Nested(EvidenceStepIn))
     reopen_days = whole(0, 730, load_default=14)
     close_after_days = whole(0, 730, load_default=14)
     retention = fields.Nested(RetentionIn)
@@ -240,6 +250,9 @@ class ServiceIn(Schema):
     family = Code()
     duplicate_radius_m = number(1, 1_000)
     duplicate_days = number(0.01, 730)
+    recurrence = one_of(*Recurrence)
+    recurrence_days = whole(0, 730)
+    evidence_priority = fields.List(fields.Nested(EvidenceStepIn))
     service_level = fields.Nested(ServiceLevelIn)
     reopen_days = whole(0, 730)
     close_after_days = whole(0, 730)

@@ -33,6 +33,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     from reports.public_views import blueprint as reports
     from reports.redaction_views import blueprint as redactions
     from reports.staff_views import blueprint as staff
+    from reports.suggestion_views import blueprint as suggestions
 
     settings: Settings = app.extensions["settings"]
     access.describe(app, json_api.spec)
@@ -63,6 +64,7 @@ def register_features(app: Flask, json_api: Api) -> None:
         reports,
         own_reports,
         staff,
+        suggestions,
         redactions,
         forwardings,
         person_data,

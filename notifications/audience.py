@@ -68,10 +68,11 @@ def concerns(event: Event, occasion: Occasion, one: Recipient, origin: Origin) -
     # to it, and comes without an origin.
     if origin.actor_id is not None and origin.actor_id == one.person_id:
         return False
+    # Who told of it again hears that their report was joined; that it opened the other is the same
+    # news.
+    by_report = origin.report_id is not None or origin.actor_kind == ActorKind.REPORTER
     return not (
-        origin.actor_kind == ActorKind.REPORTER
-        and one.is_reporter
-        and one.report_id == (origin.report_id or event.subject_id)
+        by_report and one.is_reporter and one.report_id == (origin.report_id or event.subject_id)
     )
 
 

@@ -303,6 +303,7 @@ _ANONYMISE = sa.text(
            address = given.address, address_given = given.address_given,
            -- The id of a house says as much as its address.
            address_id = CASE WHEN given.address = r.address THEN r.address_id END,
+           address_street = NULL, address_number = NULL,
            lat = given.lat, lon = given.lon, cell = given.cell,
            search = to_tsvector('simple', given.words),
            accuracy_m = NULL, submitted_by = NULL, display = '{Display.ANONYMOUS}',

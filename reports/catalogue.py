@@ -20,7 +20,7 @@ from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
 from reports.attributes import AttributeDefinition, definitions_of
 from reports.models import RoutingRule, Service, ServiceRequest
-from reports.vocabulary import ServiceKind
+from reports.vocabulary import Recurrence, ServiceKind
 
 
 class UnknownServiceError(InvalidError):
@@ -47,6 +47,9 @@ class ServiceEntry:
     family: str
     duplicate_radius_m: float
     duplicate_days: float
+    recurrence: Recurrence
+    recurrence_days: int
+    evidence_priority: tuple[tuple[int, int], ...]
     service_level: Mapping[str, Any]
     reopen_days: int
     close_after_days: int
@@ -152,4 +155,8 @@ def _entry(row: Mapping[str, Any]) -> ServiceEntry:
     values = {name: row[name] for name in row if name != "position"}
     values["kind"] = ServiceKind(row["kind"])
     values["attributes"] = definitions_of(row["attributes"])
+    values["recurrence"] = Recurrence(row["recurrence"])
+    values["evidence_priority"] = tuple(
+        (people, level) for people, level in values["evidence_priority"]
+    )
     return ServiceEntry(**values)

@@ -21,6 +21,7 @@ from core.errors import ConflictError, InvalidError, NotFoundError
 from core.ids import new_id
 from core.tokens import Purpose, matches
 from reports import changing, events, history, lifecycle, media, own, reviewing
+from reports.duplicates import evidence
 from reports.history import Author, Entry
 from reports.models import Follower, HistoryEntry, Note, ServiceRequest
 from reports.rules import FinishedError, takes_words
@@ -302,6 +303,7 @@ def follow(
         follower.confirmed_at = follower.confirmed_at or now
         follower.left_at = None
         session.flush()
+        evidence.weigh(session, [root_id], now=now)
         return follower.id, Following.FOLLOWING
     is_told = follower.confirmed_at is not None and follower.left_at is None
     if is_told or follower.is_reporter or now - follower.created_at < ASK_AGAIN_AFTER:
@@ -350,6 +352,7 @@ def confirm(
     follower.confirmed_at = follower.confirmed_at or now
     follower.left_at = None
     session.flush()
+    evidence.weigh(session, [follower.report_id], now=now)
     return follower
 
 
@@ -364,6 +367,7 @@ def leave(
     follower = follower_of(session, follower_id, Purpose.LEAVE, token, secret=secret)
     follower.left_at = follower.left_at or now
     session.flush()
+    evidence.weigh(session, [follower.report_id], now=now)
     return follower
 
 
@@ -386,6 +390,7 @@ def leave_as(session: Session, report: ServiceRequest, person_id: UUID, *, now: 
     ).all()
     if not left:
         raise NotFoundError
+    evidence.weigh(session, {report.id, report.parent_id or report.id}, now=now)
 
 
 def seen_by_all(session: Session, report_id: UUID) -> ServiceRequest:

@@ -25,4 +25,7 @@ ADDED_TO = declare("report.added_to", "The reporter added words. Data: note_id."
 COMMENTED = declare("report.commented", "Staff left words. Data: note_id.")
 FOLLOWED = declare("report.followed", "Somebody wants to be told. Data: follower_id.")
 PHOTO_STAGED = declare("photo.staged", "A photo waits to be cleaned. Data: photo_id.")
+PHOTO_CLEANED = declare(
+    "photo.cleaned", "A photo can be seen, and compared with others. Data: photo_id."
+)
 PHOTO_DROPPED = declare("photo.dropped", "A photo could not be decoded. Data: photo_id.")

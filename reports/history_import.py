@@ -41,12 +41,20 @@ from reports import events, history, locating
 from reports import triage as triaging
 from reports.case_files import BadRow, CaseFile, Fault, PastCase
 from reports.catalogue import Catalogue, ServiceEntry, catalogue_of
-from reports.duplicates import finding
+from reports.duplicates import finding, suggestions
+from reports.duplicates.finding import Neighbourhoods
 from reports.history import Author, Entry
-from reports.loading import ServiceSpec, add_services
+from reports.loading import RECURRENCE_DAYS, ServiceSpec, add_services
 from reports.rules import Facts, check_move
 from reports.submission import Caller, Draft, submit
-from reports.vocabulary import ActorKind, HistoryKind, ServiceKind, Source, Status
+from reports.vocabulary import (
+    ActorKind,
+    HistoryKind,
+    Recurrence,
+    ServiceKind,
+    Source,
+    Status,
+)
 
 #: Openings and closings of one transaction: enough for set-based steps, soon enough for a bar.
 BATCH = 1_000
@@ -192,6 +200,8 @@ def create_services(session: Session, place: JurisdictionRef, file: CaseFile) ->
             close_after_days=policy.get("close_after_days", _CLOSE_AFTER_DAYS),
             public_precision=policy.get("public_precision", "exact"),
             moderation=policy.get("moderation", "none"),
+            recurrence=Recurrence(policy.get("recurrence", Recurrence.NEW)),
+            recurrence_days=policy.get("recurrence_days", RECURRENCE_DAYS),
         )
         for name in types
     ]
@@ -232,14 +242,17 @@ def plan(session: Session, place: JurisdictionRef, file: CaseFile) -> Plan:
 
 def batches(plan: Plan, catalogue: Catalogue, *, size: int = BATCH) -> Iterator[Batch]:
     """The moments of the plan in batches that keep cause and effect in order."""
-    reach_m = _reaches(catalogue)
+    around = Neighbourhoods(catalogue, finding.JUDGE)
     openings: list[PastCase] = []
     closings: list[PastCase] = []
     closed_at: dict[str, list[Point]] = {}
     for case, is_opening in plan.moments:
-        family = plan.services[case.type].family
+        families = around.families(plan.services[case.type].id)
         is_full = len(openings) + len(closings) >= size
-        is_touched = is_opening and _is_near(case.point, closed_at.get(family), reach_m[family])
+        is_touched = is_opening and any(
+            _is_near(case.point, closed_at.get(family), around.reach_m(family))
+            for family in families
+        )
         if is_full or is_touched:
             yield Batch(openings, closings)
             openings, closings, closed_at = [], [], {}
@@ -248,7 +261,8 @@ def batches(plan: Plan, catalogue: Catalogue, *, size: int = BATCH) -> Iterator[
         else:
             closings.append(case)
             if case.point is not None:
-                closed_at.setdefault(family, []).append(case.point)
+                for family in families:
+                    closed_at.setdefault(family, []).append(case.point)
     if openings or closings:
         yield Batch(openings, closings)
 
@@ -365,15 +379,6 @@ def _known(session: Session, ids: Sequence[UUID]) -> dict[UUID, bool]:
     return {id_: id_ in over for id_ in there}
 
 
-def _reaches(catalogue: Catalogue) -> dict[str, float]:
-    """How far apart two reports of a family may be for one to repeat the other, in metres."""
-    reaches: dict[str, float] = {}
-    for service in catalogue.services:
-        own = finding.JUDGE.reach_m(finding.scope_of(service, catalogue))
-        reaches[service.family] = max(own, reaches.get(service.family, 0.0))
-    return reaches
-
-
 def _is_near(point: Point | None, others: Sequence[Point] | None, reach_m: float) -> bool:
     if point is None or not others:
         return False
@@ -413,6 +418,7 @@ def _close(
         return 0
     times = [case.closed_at for _, case in closed]
     session.execute(_CLOSE, {"ids": [id_ for id_, _ in closed], "times": times})
+    suggestions.follow(session, [id_ for id_, _ in closed])
     # The instants stand in the entries; this one is for those that had none.
     entry_ids = history.append(session, entries, now=max(time for time in times if time))
     if is_announced:
@@ -482,6 +488,7 @@ _CLOSE = sa.text(
     f"""
     UPDATE service_requests AS r
        SET status = '{Status.CLOSED}', resolved_at = f.at, closed_at = f.at, held_since = NULL,
+           suggested_id = NULL,
            updated_at = greatest(r.updated_at, f.at), version = r.version + {len(_CLOSING)}
       FROM unnest(:ids ::uuid[], :times ::timestamptz[]) AS f(id, at)
      WHERE r.id = f.id

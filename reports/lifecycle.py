@@ -17,6 +17,7 @@ from core import outbox
 from reports import changing, events, history, promises
 from reports.catalogue import service_of
 from reports.changing import SILENCE, Words
+from reports.duplicates import suggestions
 from reports.history import Author, Entry
 from reports.models import HistoryEntry, Service, ServiceRequest
 from reports.rules import Facts, Reason, check_move, may_reopen, rejection_reason
@@ -70,8 +71,12 @@ def move(
         report.assignee_id = by.id
         details["person_id"] = by.id and str(by.id)
     _set_status(report, after, now)
+    if not after.is_open:
+        report.suggested_id = None
     changing.touch(report, now)
     session.flush()
+    if not after.is_open:
+        suggestions.follow(session, [report.id])
     [entry_id] = history.append(
         session,
         [Entry(report.id, HistoryKind.STATUS, by, before, after, details)],

@@ -86,6 +86,7 @@ class Filters:
         overdue_at: due before that instant, on the clock of the report.
         text: words that begin words of the report, or `#` and its number.
         needs_place: open, and nobody knows where.
+        may_repeat: staff are asked whether it is a duplicate.
     """
 
     jurisdiction_ids: tuple[int, ...] = ()
@@ -107,6 +108,7 @@ class Filters:
     text: str | None = None
     needs_place: bool = False
     visibility: Visibility | None = None
+    may_repeat: bool = False
 
 
 def page(
@@ -289,6 +291,8 @@ def _work_conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
         ]
     if filters.visibility is not None:
         conditions.append(_R.visibility == filters.visibility.value)
+    if filters.may_repeat:
+        conditions.append(_R.suggested_id.is_not(None))
     if filters.needs_place:
         conditions += [_R.cell.is_(None), IS_OPEN]
     return conditions

@@ -17,7 +17,13 @@ from core.changes import Changes, assign
 from reports import numbering
 from reports.models import RoutingRule, Service, ServiceRequest
 from reports.routing.rules import Rule
-from reports.vocabulary import ServiceKind
+from reports.vocabulary import Recurrence, ServiceKind
+
+#: For so many days after its repair a problem that is told again is the same one coming back.
+RECURRENCE_DAYS = 30
+
+#: From 5 people on a report is of high priority, from 20 on urgent.
+EVIDENCE_PRIORITY = ((5, 1), (20, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,8 @@ class ServiceSpec:
             text) and `values` (list of `key` and `names`).
         service_level: `{hours, clock}` or `{working_days}`, with `cut_off` "HH:MM"; empty: none.
         retention: `contacts_days` and `photos_days`; what is not said is the default.
+        recurrence, recurrence_days: what becomes of a problem that is told again after its repair.
+        evidence_priority: pairs of how many people tell of it and how urgent that makes it.
         emergency: `{phone, text: locale → words}`, for what must not be filed.
     """
 
@@ -52,6 +60,9 @@ class ServiceSpec:
     moderation: str = "none"
     retention: Mapping[str, int] = field(default_factory=dict)
     emergency: Mapping[str, Any] | None = None
+    recurrence: Recurrence = Recurrence.NEW
+    recurrence_days: int = RECURRENCE_DAYS
+    evidence_priority: Sequence[tuple[int, int]] = EVIDENCE_PRIORITY
 
 
 def load_services(session: Session, jurisdiction_id: int, specs: Sequence[ServiceSpec]) -> Changes:
@@ -155,6 +166,9 @@ def _columns(spec: ServiceSpec, position: int) -> dict[str, Any]:
         "family": spec.family,
         "duplicate_radius_m": spec.duplicate_radius_m,
         "duplicate_days": spec.duplicate_days,
+        "recurrence": spec.recurrence.value,
+        "recurrence_days": spec.recurrence_days,
+        "evidence_priority": [list(step) for step in spec.evidence_priority],
         "service_level": dict(spec.service_level),
         "reopen_days": spec.reopen_days,
         "close_after_days": spec.close_after_days,

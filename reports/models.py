@@ -28,6 +28,17 @@ from reports.vocabulary import (
 
 _OPEN = ", ".join(f"'{status}'" for status in OPEN_STATUSES)
 
+#: Begins the indexes of leaders: the week in which a report was over, counted from 1970, and 0
+#: while it is open. So what is open and the last weeks are few stretches of an index, however many
+#: years are stored.
+WEEK_OVER = (
+    "coalesce((extract(epoch FROM coalesce(resolved_at, closed_at) AT TIME ZONE 'UTC')"
+    " / 604800)::integer, 0)"
+)
+
+#: In the indexes as in the searches: no other index looks as good to the planner then.
+_SERVICE = "(service_id + 0)"
+
 
 class Service(Base):
     """A kind of problem the city takes reports of: an entry of the catalogue."""
@@ -38,6 +49,7 @@ class Service(Base):
         one_of("kind", ServiceKind, "kind"),
         sa.CheckConstraint("public_precision IN ('exact', 'block')", name="public_precision"),
         sa.CheckConstraint("moderation IN ('none', 'before_publication')", name="moderation"),
+        sa.CheckConstraint("recurrence IN ('reopen', 'new')", name="recurrence"),
     )
 
     id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
@@ -59,6 +71,19 @@ class Service(Base):
     family: Mapped[str] = mapped_column(comment="Services that can be duplicates of one another")
     duplicate_radius_m: Mapped[float]
     duplicate_days: Mapped[float]
+    recurrence: Mapped[str] = mapped_column(
+        server_default=sa.text("'new'"),
+        comment="Told again after repair: reopen the first report, or a new one linked to it",
+    )
+    recurrence_days: Mapped[int] = mapped_column(
+        sa.SmallInteger,
+        server_default=sa.text("30"),
+        comment="For so long after repair it is the same problem coming back",
+    )
+    evidence_priority: Mapped[list[Any]] = mapped_column(
+        server_default=sa.text("'[[5, 1], [20, 2]]'::jsonb"),
+        comment="Pairs: so many people make it at least so urgent",
+    )
     service_level: Mapped[dict[str, Any]] = mapped_column(
         server_default=sa.text("'{}'::jsonb"), comment="See reports.service_levels"
     )
@@ -94,12 +119,48 @@ class ServiceRequest(Base):
         sa.CheckConstraint(
             "(status = 'duplicate') = (parent_id IS NOT NULL)", name="duplicate_has_parent"
         ),
-        # Candidates of the duplicate search. By cell alone: with the jurisdiction before it, other
-        # indexes that begin so look as good to the planner while the table is young.
+        sa.CheckConstraint("priority_by IN ('evidence', 'person')", name="priority_by"),
+        # Candidates of the duplicate search: by place, by address, by asset. Without the
+        # jurisdiction, because other indexes that begin so look as good while the table is young.
         sa.Index(
             "ix_service_requests_leading_cell",
-            "cell",
-            postgresql_where=sa.text(f"status IN ({_OPEN}) AND parent_id IS NULL"),
+            sa.text(WEEK_OVER),
+            sa.text("(cell + 0)"),
+            sa.text(_SERVICE),
+            postgresql_where=sa.text("parent_id IS NULL AND cell IS NOT NULL"),
+        ),
+        sa.Index(
+            "ix_service_requests_leading_address",
+            sa.text(WEEK_OVER),
+            "address_street",
+            "address_number",
+            sa.text(_SERVICE),
+            postgresql_where=sa.text("parent_id IS NULL AND address_number IS NOT NULL"),
+        ),
+        sa.Index(
+            "ix_service_requests_leading_asset",
+            sa.text(WEEK_OVER),
+            "asset_id",
+            sa.text(_SERVICE),
+            postgresql_where=sa.text("parent_id IS NULL AND asset_id IS NOT NULL"),
+        ),
+        # Which suggestions name a report, and what staff are asked, oldest due first.
+        sa.Index(
+            "ix_service_requests_suggested",
+            "suggested_id",
+            postgresql_where=sa.text("suggested_id IS NOT NULL"),
+        ),
+        sa.Index(
+            "ix_service_requests_may_repeat",
+            "jurisdiction_id",
+            "due_at",
+            "id",
+            postgresql_where=sa.text("suggested_id IS NOT NULL"),
+        ),
+        sa.Index(
+            "ix_service_requests_recurs_id",
+            "recurs_id",
+            postgresql_where=sa.text("recurs_id IS NOT NULL"),
         ),
         sa.Index("ix_service_requests_cell", "jurisdiction_id", "cell"),
         sa.Index("ix_service_requests_requested_at", "jurisdiction_id", "requested_at", "id"),
@@ -184,6 +245,14 @@ class ServiceRequest(Base):
     priority: Mapped[int] = mapped_column(
         sa.SmallInteger, server_default=sa.text("0"), comment="Higher is more urgent; 0 is normal"
     )
+    priority_base: Mapped[int] = mapped_column(
+        sa.SmallInteger,
+        server_default=sa.text("0"),
+        comment="What the rules gave it, before evidence or a person changed it",
+    )
+    priority_by: Mapped[str | None] = mapped_column(
+        comment="null: the rules; evidence: many told of it; person: final"
+    )
     visibility: Mapped[str] = mapped_column(server_default=sa.text("'public'"))
     review: Mapped[dict[str, Any] | None] = mapped_column(
         comment="Why it is or was held for review: kinds of findings, never their words"
@@ -208,6 +277,12 @@ class ServiceRequest(Base):
         postgresql.ARRAY(sa.Integer()), comment="Ids of areas that contain the position"
     )
     asset_id: Mapped[UUID | None]
+    address_street: Mapped[str | None] = mapped_column(
+        comment="Key of the address's street, for comparing only"
+    )
+    address_number: Mapped[str | None] = mapped_column(
+        comment="Key of the address's house number, for comparing only"
+    )
 
     team_id: Mapped[int | None] = mapped_column(sa.ForeignKey("teams.id"))
     assignee_id: Mapped[UUID | None]
@@ -215,8 +290,19 @@ class ServiceRequest(Base):
     routing: Mapped[dict[str, Any] | None] = mapped_column(comment="Explanation now in force")
 
     parent_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("service_requests.id"))
+    joined_count: Mapped[int] = mapped_column(
+        server_default=sa.text("0"), comment="How many reports are joined to it now"
+    )
     duplicate: Mapped[dict[str, Any] | None] = mapped_column(
         comment="Why it was joined, or what it may repeat: score, reasons, candidates"
+    )
+    suggested_id: Mapped[UUID | None] = mapped_column(
+        sa.ForeignKey("service_requests.id"),
+        comment="The likeliest report that it may repeat, as staff are asked",
+    )
+    recurs_id: Mapped[UUID | None] = mapped_column(
+        sa.ForeignKey("service_requests.id"),
+        comment="The same problem was repaired before: that report",
     )
     same_as: Mapped[UUID | None] = mapped_column(comment="The citizen said: the same as that one")
     not_same_as: Mapped[list[UUID] | None] = mapped_column(
@@ -380,6 +466,10 @@ class Photo(Base):
     height: Mapped[int | None]
     gps_lat: Mapped[float | None] = mapped_column(comment="From EXIF; proposes, never decides")
     gps_lon: Mapped[float | None]
+    likeness: Mapped[int | None] = mapped_column(
+        sa.BigInteger,
+        comment="Difference hash of the cleaned photo: alike photos differ in few bits",
+    )
     dropped_because: Mapped[str | None]
     created_at: Mapped[datetime]
     processed_at: Mapped[datetime | None]

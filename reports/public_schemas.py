@@ -23,6 +23,11 @@ class SimilarQuery(LocaleQuery):
     lat = fields.Float(required=True, validate=ma.validate.Range(min=-90, max=90))
     lon = fields.Float(required=True, validate=ma.validate.Range(min=-180, max=180))
     description = Words()
+    asset_id = fields.UUID(metadata={"description": "What it is about, if that is known."})
+    accuracy_m = fields.Float(
+        validate=ma.validate.Range(min=0, max=100_000),
+        metadata={"description": "Accuracy of the position, metres: a bad one is looked around."},
+    )
 
 
 class TokenQuery(LocaleQuery):
@@ -118,6 +123,9 @@ class SimilarOut(Schema):
     distance_m = fields.Float(required=True, allow_none=True)
     reasons = fields.List(fields.Dict(), required=True)
     followers = fields.Integer(required=True)
+    people = fields.Integer(
+        required=True, metadata={"description": "How many told of it or said “me too”."}
+    )
 
 
 class SimilarListOut(Schema):

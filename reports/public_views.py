@@ -30,6 +30,7 @@ from reports import conversation, listing, media, own, queries, showing
 from reports.catalogue import catalogue_of
 from reports.conversation import REPORTER, Wish
 from reports.duplicates import finding
+from reports.duplicates.rules import Features
 from reports.listing import Filters
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest
@@ -75,7 +76,15 @@ blueprint = Blueprint(
 MOST_SIMILAR = 10
 
 #: Filters that only those may use who see the staff's side.
-_STAFF_FILTERS = ("team", "assignee", "overdue", "needs_place", "visibility", "q")
+_STAFF_FILTERS = (
+    "team",
+    "assignee",
+    "overdue",
+    "needs_place",
+    "may_repeat",
+    "visibility",
+    "q",
+)
 
 _PUBLIC, _OWN, _STAFF = ReportOut(), OwnReportOut(), StaffReportOut()
 _HISTORY, _SIMILAR, _FOLLOWING = HistoryOut(), SimilarListOut(), FollowingOut()
@@ -133,7 +142,20 @@ def list_similar(query: dict[str, Any]) -> Response:
         )
         catalogue = catalogue_of(session, place.id)
         service = catalogue.service(query["service_code"])
-        ranked = finding.similar(session, catalogue, service, point, now=utc_now())
+        ranked = finding.similar(
+            session,
+            catalogue,
+            Features(
+                id=UUID(int=0),
+                service_id=service.id,
+                requested_at=utc_now(),
+                point=point,
+                scope=finding.scope_of(service, catalogue),
+                text=query.get("description") or "",
+                asset_id=query.get("asset_id"),
+                accuracy_m=query.get("accuracy_m"),
+            ),
+        )
         found = queries.several(session, [item.candidate.id for item in ranked])
         items = [
             _similar(item, found[item.candidate.id], point, reader)
@@ -397,6 +419,7 @@ def _filters(session: Session, query: dict[str, Any], actor: Actor, now: datetim
         overdue_at=now if query.get("overdue") else None,
         text=query.get("q"),
         needs_place=bool(query.get("needs_place")),
+        may_repeat=bool(query.get("may_repeat")),
         visibility=query.get("visibility"),
     )
 
@@ -504,4 +527,5 @@ def _similar(ranked: Any, found: Found, point: Point, reader: showing.Look) -> d
         "distance_m": shown and round(distance_m(point, shown), 1),
         "reasons": [{"code": reason["code"]} for reason in reasons] if is_rounded else reasons,
         "followers": found.followers,
+        "people": showing.people(found),
     }

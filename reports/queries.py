@@ -191,6 +191,76 @@ def photo_states(session: Session, report_id: UUID) -> list[Any]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A report that another one may repeat, as it stands: of a duplicate, its parent."""
+
+    id: UUID
+    number: int
+    status: str
+    requested_at: datetime
+    people: int
+    score: float | None
+    reasons: Sequence[Mapping[str, Any]]
+
+
+def suggestions_of(session: Session, rows: Sequence[Any]) -> dict[UUID, list[Suggestion]]:
+    """What these reports may repeat, likeliest first, by report; two statements.
+
+    Nothing of reports that nobody is asked about. What was refused or is over is left out, unless
+    it is what is suggested now: a problem may have come back.
+    """
+    asked = {row.id: row.duplicate or {} for row in rows if row.suggested_id is not None}
+    if not asked:
+        return {}
+    found = session.execute(_SUGGESTED, {"ids": sorted(asked)}).all()
+    counts = _evidence(session, sorted({row.id for row in found}))
+    suggested: dict[UUID, list[Suggestion]] = {id_: [] for id_ in asked}
+    for row in found:
+        seen = {item["id"]: item for item in asked[row.report_id].get("candidates", ())}
+        item = seen.get(str(row.seen_id), {})
+        if any(known.id == row.id for known in suggested[row.report_id]):
+            continue
+        suggested[row.report_id].append(
+            Suggestion(
+                id=row.id,
+                number=row.number,
+                status=row.status,
+                requested_at=row.requested_at,
+                people=1 + sum(counts.get(row.id, (0, 0))),
+                score=item.get("score"),
+                reasons=item.get("reasons", ()),
+            )
+        )
+    return suggested
+
+
+_SUGGESTED = sa.text(
+    f"""
+    SELECT r.id AS report_id, seen.id AS seen_id, leader.id, leader.number, leader.status,
+           leader.requested_at
+      FROM service_requests AS r
+     CROSS JOIN LATERAL (
+           SELECT r.suggested_id AS id, 0 AS place
+           UNION ALL
+           SELECT (item.value ->> 'id')::uuid, item.place
+             FROM jsonb_array_elements(r.duplicate -> 'candidates')
+                  WITH ORDINALITY AS item(value, place)
+     ) AS seen
+      JOIN service_requests AS meant ON meant.id = seen.id
+      JOIN service_requests AS leader ON leader.id = coalesce(meant.parent_id, meant.id)
+     WHERE r.id = ANY (:ids ::uuid[]) AND leader.id <> r.id
+       AND leader.visibility <> '{Visibility.HIDDEN}'
+       AND (seen.place = 0 OR leader.status IN ({", ".join(f"'{s}'" for s in OPEN_STATUSES)}))
+       AND NOT EXISTS (
+           SELECT FROM pair_verdicts AS v
+            WHERE v.report_id = r.id AND v.other_id IN (meant.id, leader.id) AND NOT v.is_same
+       )
+     ORDER BY r.id, seen.place
+    """
+)
+
+
 class Reader(enum.Enum):
     """For whom a history is read."""
 

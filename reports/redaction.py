@@ -168,7 +168,7 @@ def _address(
     report.address_given = None
     # A mark, not nothing: an empty address is looked up again.
     report.address = wish.text or MARK
-    report.address_id = None
+    report.address_id = report.address_street = report.address_number = None
     return "\n".join(dict.fromkeys(said))
 
 

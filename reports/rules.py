@@ -105,7 +105,8 @@ _reject = Step(_STAFF, frozenset({Need.PUBLIC_NOTE}))
 _withdraw = Step(_REPORTER)
 _close = Step(_STAFF | _SYSTEM)
 _reopen = Step(_STAFF)
-_not_fixed = Step(_STAFF | _REPORTER, frozenset({Need.OPEN_WINDOW}))
+#: The system does when somebody else tells of the same again, within the days of recurrence.
+_not_fixed = Step(_STAFF | _REPORTER | _SYSTEM, frozenset({Need.OPEN_WINDOW}))
 
 #: The life cycle: from → to → who and on which condition. What is not here is not allowed.
 #: A held report goes on by itself where its question was answered; staff may move it anywhere.

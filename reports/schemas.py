@@ -69,6 +69,9 @@ class ReportsQuery(PageQuery):
     assignee = Text(max_length=40, metadata={"description": "Staff: `me` or the id of a person."})
     overdue = fields.Boolean(metadata={"description": "Staff: past its due date."})
     needs_place = fields.Boolean(metadata={"description": "Staff: nobody knows where."})
+    may_repeat = fields.Boolean(
+        metadata={"description": "Staff: it may be a duplicate, and somebody should say."}
+    )
     visibility = fields.Enum(
         Visibility,
         by_value=True,
@@ -167,6 +170,12 @@ class ReportOut(Schema):
     )
     followers = fields.Integer(
         required=True, metadata={"description": "People who said that it concerns them too."}
+    )
+    people = fields.Integer(
+        required=True,
+        metadata={
+            "description": "Its evidence: how many told of it or said that it concerns them."
+        },
     )
     photos = fields.List(fields.Nested(PhotoOut), required=True)
     occurred_at = Instant(required=True, allow_none=True)

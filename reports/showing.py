@@ -19,7 +19,7 @@ from core.i18n import pick
 from core.links import report_url
 from geo.jurisdictions import JurisdictionRef
 from reports.media import photo_document
-from reports.queries import Contact, Found, Queue, Reader, Step
+from reports.queries import Contact, Found, Queue, Reader, Step, Suggestion
 from reports.rules import (
     destinations,
     may_reopen,
@@ -53,6 +53,11 @@ def public(found: Found, look: Look) -> dict[str, Any]:
         "address": public_address(row.address, found.service.public_precision),
         "photos": [photo_document(look.base_url, photo) for photo in found.photos],
     }
+
+
+def people(found: Found) -> int:
+    """How many tell of it: the report, those joined to it, and who said "me too"."""
+    return 1 + found.duplicates + found.followers
 
 
 def own(
@@ -127,6 +132,7 @@ def staff(found: Found, look: Look, *, now: datetime) -> dict[str, Any]:
         "display": row.display,
         "source": row.source,
         "priority": row.priority,
+        "priority_by": row.priority_by,
         "attributes": row.attributes,
         "accuracy_m": row.accuracy_m,
         "place_source": row.place_source,
@@ -137,6 +143,8 @@ def staff(found: Found, look: Look, *, now: datetime) -> dict[str, Any]:
         "routed_by": row.routed_by,
         "routing": row.routing,
         "duplicate": row.duplicate,
+        "may_repeat": row.suggested_id,
+        "recurs": row.recurs_id,
         "same_as": row.same_as,
         "not_same_as": row.not_same_as or [],
         "located_at": row.located_at,
@@ -154,16 +162,31 @@ def staff_whole(
     contact: Contact | None,
     may_read_contact: bool,
     question: Any | None,
+    suggestions: Sequence[Suggestion],
     now: datetime,
 ) -> dict[str, Any]:
     """What the staff sees of one report; contact data only for those who may read it."""
     return {
         **staff(found, look, now=now),
+        "suggestions": [suggestion(item) for item in suggestions],
         "may_move_to": destinations(Status(found.row.status), ActorKind.STAFF),
         "question": question and _note(question),
         "contact": _contact(contact) if may_read_contact and contact is not None else None,
         "has_contact": contact is not None
         and (contact.email is not None or contact.phone is not None),
+    }
+
+
+def suggestion(item: Suggestion) -> dict[str, Any]:
+    """A report that another one may repeat, as staff are asked about it."""
+    return {
+        "id": item.id,
+        "number": item.number,
+        "status": item.status,
+        "requested_at": item.requested_at,
+        "people": item.people,
+        "score": item.score,
+        "reasons": list(item.reasons),
     }
 
 
@@ -230,6 +253,7 @@ def _common(found: Found, look: Look) -> dict[str, Any]:
         "parent": _parent(row, sees_hidden=False),
         "duplicates": found.duplicates,
         "followers": found.followers,
+        "people": people(found),
         "occurred_at": row.occurred_at,
         "requested_at": row.requested_at,
         "updated_at": row.updated_at,

@@ -8,7 +8,8 @@ import marshmallow as ma
 from marshmallow import fields
 
 from core.api import Schema, Text
-from reports.field_types import Instant, ReviewOut, Words
+from reports.field_types import Instant, ListField, ReviewOut, Words
+from reports.routing.rules import PRIORITIES
 from reports.schemas import NamedOut, PageQuery, ReportOut, WordsOut
 from reports.vocabulary import Status, Visibility
 
@@ -17,6 +18,7 @@ class QueueQuery(PageQuery):
     """Which page of a queue."""
 
     jurisdiction = Text(max_length=100)
+    may_repeat = fields.Boolean(metadata={"description": "Only what may be a duplicate."})
 
 
 class AssigneeOut(Schema):
@@ -47,6 +49,10 @@ class StaffListedOut(ReportOut):
     display = fields.String()
     source = fields.String()
     priority = fields.Integer()
+    priority_by = fields.String(
+        allow_none=True,
+        metadata={"description": "evidence: many people told of it; person: final; null: rules"},
+    )
     attributes = fields.Dict()
     accuracy_m = fields.Float(allow_none=True)
     place_source = fields.String()
@@ -61,6 +67,12 @@ class StaffListedOut(ReportOut):
     duplicate = fields.Dict(
         allow_none=True, metadata={"description": "What it repeats or may repeat, and why."}
     )
+    may_repeat = fields.UUID(
+        allow_none=True, metadata={"description": "The likeliest report that it may repeat."}
+    )
+    recurs = fields.UUID(
+        allow_none=True, metadata={"description": "The report of its last repair: it came back."}
+    )
     same_as = fields.UUID(allow_none=True)
     not_same_as = fields.List(fields.UUID())
     located_at = Instant(allow_none=True)
@@ -70,13 +82,69 @@ class StaffListedOut(ReportOut):
     locale = fields.String(allow_none=True)
 
 
+class SuggestionOut(Schema):
+    """A report that another one may repeat."""
+
+    id = fields.UUID(required=True)
+    number = fields.Integer(required=True)
+    status = fields.String(required=True)
+    requested_at = Instant(required=True)
+    people = fields.Integer(required=True)
+    score = fields.Float(required=True, allow_none=True)
+    reasons = fields.List(fields.Dict(), required=True)
+
+
 class StaffReportOut(StaffListedOut):
     """A report as the staff sees it; `contact` only for those who may read it."""
+
+    suggestions = fields.List(
+        fields.Nested(SuggestionOut),
+        metadata={"description": "What it may repeat, likeliest first."},
+    )
 
     may_move_to = fields.List(fields.String())
     question = fields.Nested(WordsOut, allow_none=True)
     contact = fields.Nested(ContactOut, allow_none=True)
     has_contact = fields.Boolean()
+
+
+class SuggestedOut(StaffListedOut):
+    """A report that may repeat others, with those."""
+
+    suggestions = fields.List(fields.Nested(SuggestionOut), required=True)
+
+
+class SuggestedListOut(Schema):
+    """One page of reports that may be duplicates, oldest due first."""
+
+    items = fields.List(fields.Nested(SuggestedOut), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class SuggestionsQuery(PageQuery):
+    """Whose reports that may be duplicates."""
+
+    jurisdiction = Text(max_length=100)
+    team = ListField(most=1000, metadata={"description": "Codes of teams."})
+
+
+class SuggestionIn(Schema):
+    """What somebody of the staff says of two reports."""
+
+    same = fields.Boolean(
+        required=True, metadata={"description": "true: they tell the same; false: they do not."}
+    )
+
+
+class PriorityIn(Schema):
+    """How urgent it is."""
+
+    priority = fields.String(
+        required=True,
+        allow_none=True,
+        validate=ma.validate.OneOf(tuple(PRIORITIES)),
+        metadata={"description": "low, normal, high or urgent; null: as rules and evidence say."},
+    )
 
 
 class ReportListOut(Schema):

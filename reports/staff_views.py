@@ -6,6 +6,7 @@ it is then. Who may not read a report finds nothing; who may only read it is ref
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -113,7 +114,7 @@ def list_queue(query: dict[str, Any], team: str) -> Response:
             cities = (jurisdictions.by_code(session, query["jurisdiction"]).id,)
         page = listing.page(
             session,
-            _queue(session, team, cities),
+            replace(_queue(session, team, cities), may_repeat=query.get("may_repeat", False)),
             scope=scope,
             sort=Sort.DUE,
             cursor=query.get("cursor"),

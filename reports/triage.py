@@ -5,9 +5,10 @@
 2. Fetch, with one statement each: candidates that may lead, those that citizens named, and what
    people have said of pairs.
 3. Ask the rules in the order of arrival, those of this batch leading one another too: the judge
-   of duplicates, then the routing rules, then the calendar.
+   of duplicates, then the routing rules, then the calendar. What repeats a report that is over
+   opens it again or stands for itself, as the service says (`reports.duplicates.recurring`).
 4. Store with one statement for the reports, one for their parents, one for the history, one for
-   each kind of event.
+   each kind of event; then the evidence of the parents is weighed.
 
 So a batch costs the same number of statements whatever its size. Doing it again does nothing:
 `triaged_at` says that it was done. Staff empty it when they change a report's service or place;
@@ -28,15 +29,19 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.outbox import Event
-from reports import triage_rows
-from reports.duplicates import finding
+from reports import changing, lifecycle, triage_rows
+from reports.duplicates import evidence, finding
 from reports.duplicates.rules import DuplicateJudge, Outcome
+from reports.history import SYSTEM
 from reports.routing import deciding, people
 from reports.routing.deciding import BY_RULE, AssetOwners
 from reports.routing.people import Post
 from reports.telling_apart import find_duplicates
 from reports.triage_rows import Case
 from reports.vocabulary import Status
+
+#: Why a report was opened again by itself: somebody told the same after its repair.
+RECURRED = "recurred"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +70,11 @@ def triage(
         times: when each is triaged, where that is not `now`: a past that is replayed.
         assets: who knows the owners of assets; None: nobody does.
     """
-    cases = triage_rows.waiting_cases(session, report_ids, now, times or {})
+    cases = triage_rows.waiting_cases(session, report_ids, now, times or {}, judge)
     if not cases:
         return Triaged()
-    find_duplicates(session, cases, judge)
+    find_duplicates(session, cases)
+    _reopen(session, cases)
     routed = [case for case in cases if case.parent_id is None]
     owners = _owners(session, routed, assets)
     posts = _posts(session, routed)
@@ -80,14 +86,39 @@ def triage(
         if case.parent_id is not None:
             leader = by_id.get(case.parent_id)
             case.team_id = leader.team_id if leader else outside[case.parent_id]
-    triage_rows.store(session, cases, judge)
+    triage_rows.store(session, cases)
     triage_rows.write_history(session, cases, now)
+    led = set(triage_rows.joins(cases)) | {case.row.id for case in cases if case.row.has_children}
+    evidence.weigh(session, led, now=max(case.at for case in cases))
     triage_rows.tell(session, cases, causes or {})
     return Triaged(
         routed=sum(case.parent_id is None for case in cases),
         joined=sum(case.parent_id is not None for case in cases),
         suggested=sum(case.decision.outcome is Outcome.SUGGESTED for case in cases),
     )
+
+
+def _reopen(session: Session, cases: Sequence[Case]) -> None:
+    """Open parents again whose problem has come back; each by the first report that says so."""
+    causes: dict[UUID, Case] = {}
+    for case in cases:
+        if case.reopens and case.parent_id is not None:
+            causes.setdefault(case.parent_id, case)
+    if not causes:
+        return
+    for parent_id, parent in changing.lock_all(session, causes).items():
+        case = causes[parent_id]
+        lifecycle.move(
+            session,
+            parent,
+            Status.REOPENED,
+            by=SYSTEM,
+            now=case.at,
+            reason=RECURRED,
+            data={"duplicate_id": str(case.row.id)},
+        )
+        # What follows is plain SQL.
+        session.expire(parent)
 
 
 def _owners(
@@ -130,7 +161,8 @@ def _route(case: Case, owner: str | None, posts: Mapping[str, list[Post]]) -> No
         case.explanation = found.explanation
         if case.assignee_id is not None:
             case.explanation = {**found.explanation, "person_id": str(case.assignee_id)}
-        case.priority = row.priority if found.priority is None else found.priority
+        if found.priority is not None:
+            case.priority = found.priority
     if row.held_since is None:
         # The clock of a held report stands still; it is put right when the hold ends.
         case.due_at = deciding.due_for(

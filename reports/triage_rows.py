@@ -6,9 +6,10 @@ number of statements whatever the size of the batch.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from core.outbox import Event, Happening, after, emit_many
+from geo.address_text import street_and_number
 from geo.measures import Point
 from reports import events, history
 from reports.catalogue import Catalogue, ServiceEntry, catalogue_of
@@ -25,7 +27,14 @@ from reports.duplicates.rules import Decision, DuplicateJudge, Features, Outcome
 from reports.history import SYSTEM, Entry
 from reports.routing import deciding
 from reports.routing.deciding import BY_PERSON, RoutingPlan
-from reports.vocabulary import OPEN_STATUSES, HistoryKind, Status, Visibility
+from reports.vocabulary import (
+    OPEN_STATUSES,
+    HistoryKind,
+    PhotoState,
+    Source,
+    Status,
+    Visibility,
+)
 
 
 @dataclass(slots=True)
@@ -37,6 +46,7 @@ class Case:
     catalogue: Catalogue
     service: ServiceEntry
     table: RoutingPlan
+    judge: DuplicateJudge
     features: Features
     decision: Decision
     status: Status
@@ -47,6 +57,10 @@ class Case:
     explanation: Mapping[str, Any] | None
     assignee_id: UUID | None = None
     parent_id: UUID | None = None
+    #: The repaired report whose problem has come back, where this one stands for itself.
+    recurs_id: UUID | None = None
+    #: Its parent is over and is opened again for it.
+    reopens: bool = False
 
     @property
     def is_first(self) -> bool:
@@ -71,6 +85,7 @@ def waiting_cases(
     report_ids: Sequence[UUID],
     now: datetime,
     times: Mapping[UUID, datetime],
+    judge: DuplicateJudge,
 ) -> list[Case]:
     """The open reports among these that wait for triage, locked, in the order of arrival.
 
@@ -81,16 +96,6 @@ def waiting_cases(
     for row in sorted(rows, key=lambda row: (row.requested_at, row.id)):
         catalogue = catalogue_of(session, row.jurisdiction_id)
         service = catalogue.by_id[row.service_id]
-        features = Features(
-            id=row.id,
-            service_id=row.service_id,
-            requested_at=row.requested_at,
-            point=None if row.lat is None else Point(row.lat, row.lon),
-            scope=finding.scope_of(service, catalogue),
-            address=row.address,
-            asset_id=row.asset_id,
-            same_as=row.same_as,
-        )
         cases.append(
             Case(
                 row=row,
@@ -98,11 +103,12 @@ def waiting_cases(
                 catalogue=catalogue,
                 service=service,
                 table=deciding.plan(session, catalogue),
-                features=features,
+                judge=judge,
+                features=features_of(row, service, catalogue),
                 decision=Decision(Outcome.APART),
                 status=Status(row.status),
                 team_id=row.team_id,
-                priority=row.priority,
+                priority=row.priority_base,
                 due_at=row.due_at,
                 routed_by=row.routed_by,
                 explanation=row.routing,
@@ -112,11 +118,35 @@ def waiting_cases(
     return cases
 
 
+def features_of(row: Any, service: ServiceEntry, catalogue: Catalogue) -> Features:
+    """What a judge of duplicates sees of a report, by a row of `COMPARED` columns."""
+    street, number = street_and_number(row.address) if row.address else (None, None)
+    return Features(
+        id=row.id,
+        service_id=row.service_id,
+        requested_at=row.requested_at,
+        point=None if row.lat is None else Point(row.lat, row.lon),
+        scope=finding.scope_of(service, catalogue),
+        address=row.address,
+        asset_id=row.asset_id,
+        same_as=row.same_as,
+        text=row.description[: finding.TEXT_LENGTH],
+        accuracy_m=row.accuracy_m,
+        street=street,
+        number=number,
+        photo_hashes=tuple(finding.unsigned(bits) for bits in row.photo_hashes or ()),
+        has_time=_has_time(row, catalogue),
+        wave=row.wave,
+        source=row.source,
+    )
+
+
 def teams_of_parents(
     session: Session, cases: Sequence[Case], by_id: Mapping[UUID, Case]
 ) -> dict[UUID, int | None]:
     """Give parents outside the batch a new version, because they gained a report; their teams."""
     outside: dict[UUID, datetime] = {}
+    gained = joins(cases)
     for case in cases:
         parent_id = case.parent_id
         if parent_id is not None and parent_id not in by_id:
@@ -124,12 +154,25 @@ def teams_of_parents(
     if not outside:
         return {}
     ids = sorted(outside)
-    rows = session.execute(_PARENTS, {"ids": ids, "times": [outside[id_] for id_ in ids]})
+    rows = session.execute(
+        _PARENTS,
+        {
+            "ids": ids,
+            "times": [outside[id_] for id_ in ids],
+            "joins": [gained[id_] for id_ in ids],
+        },
+    )
     return {row.id: row.team_id for row in rows}
 
 
-def store(session: Session, cases: Sequence[Case], judge: DuplicateJudge) -> None:
+def joins(cases: Sequence[Case]) -> Counter[UUID]:
+    """How many reports of the batch each parent gains."""
+    return Counter(case.parent_id for case in cases if case.parent_id is not None)
+
+
+def store(session: Session, cases: Sequence[Case]) -> None:
     """Store what was decided, with one statement."""
+    gained = joins(cases)
     joined = {case.row.id for case in cases if case.parent_id is not None}
     session.execute(
         _STORE,
@@ -146,7 +189,15 @@ def store(session: Session, cases: Sequence[Case], judge: DuplicateJudge) -> Non
             "routed_by": [case.routed_by for case in cases],
             "routing": [case.explanation and dict(case.explanation) for case in cases],
             "parents": [case.parent_id for case in cases],
-            "duplicate": [case.decision.as_data(judge.name) for case in cases],
+            "duplicate": [case.decision.as_data(case.judge.name) for case in cases],
+            "suggested": [
+                case.decision.parent_id if case.decision.outcome is Outcome.SUGGESTED else None
+                for case in cases
+            ],
+            "recurs": [case.recurs_id or case.row.recurs_id for case in cases],
+            "joins": [gained[case.row.id] for case in cases],
+            "streets": [case.features.street for case in cases],
+            "numbers": [case.features.number for case in cases],
         },
     )
 
@@ -164,6 +215,9 @@ def write_history(session: Session, cases: Sequence[Case], now: datetime) -> Non
                 Entry(row.id, HistoryKind.JOINED, SYSTEM, before, Status.DUPLICATE, data, case.at)
             )
             continue
+        if case.recurs_id is not None:
+            data = {"recurs_id": str(case.recurs_id)}
+            entries.append(Entry(row.id, HistoryKind.RECURRED, SYSTEM, data=data, at=case.at))
         is_elsewhere = (row.team_id, row.assignee_id) != (case.team_id, case.assignee_id)
         if case.is_free and (is_elsewhere or case.is_first):
             data = {**(case.explanation or {}), "team_id": case.team_id}
@@ -213,20 +267,47 @@ def tell(session: Session, cases: Sequence[Case], causes: Mapping[UUID, Event]) 
     )
 
 
+def _has_time(row: Any, catalogue: Catalogue) -> bool:
+    """Whether the time of day is known: past cases of some cities have dates alone."""
+    local = row.requested_at.astimezone(catalogue.place.time_zone)
+    return bool(row.source != Source.IMPORT or local.time() != time())
+
+
 _OPEN = ", ".join(f"'{status}'" for status in OPEN_STATUSES)
 
 
+#: So many reports of one kind in six hours are a wave; more do not make it a larger one.
+MOST_IN_A_WAVE = 500
+
+#: What `features_of` reads. A subquery cannot be left to the planner's taste here: the limit makes
+#: it read no more of the index than is counted.
+COMPARED = f"""
+    r.id, r.jurisdiction_id, r.service_id, r.source, r.status, r.visibility, r.description, r.lat,
+    r.lon, r.address, r.asset_id, r.accuracy_m, r.same_as, r.not_same_as, r.requested_at,
+    (
+        SELECT array_agg(p.likeness ORDER BY p.created_at, p.id) FROM photos AS p
+         WHERE p.report_id = r.id AND p.state = '{PhotoState.READY}' AND p.likeness IS NOT NULL
+    ) AS photo_hashes,
+    (
+        SELECT count(*) FROM (
+            SELECT FROM service_requests AS w
+             WHERE w.service_id = r.service_id AND w.id <> r.id
+               AND w.requested_at BETWEEN r.requested_at - interval '6 hours' AND r.requested_at
+             LIMIT {MOST_IN_A_WAVE}
+        ) AS told
+    ) AS wave,
+    r.joined_count, r.joined_count > 0 AS has_children
+"""
+
 _TO_TRIAGE = sa.text(
     f"""
-    SELECT id, jurisdiction_id, service_id, source, status, visibility, priority, description,
-           attributes, lat, lon, address, areas, asset_id, team_id, assignee_id, routed_by,
-           routing, duplicate, same_as, not_same_as, requested_at, triaged_at, due_at, held_since,
-           resolved_at, closed_at,
-           EXISTS (SELECT FROM service_requests AS c WHERE c.parent_id = r.id) AS has_children
+    SELECT {COMPARED}, r.priority, r.priority_base, r.priority_by, r.attributes, r.areas,
+           r.team_id, r.assignee_id, r.routed_by, r.routing, r.duplicate, r.recurs_id,
+           r.triaged_at, r.due_at, r.held_since, r.resolved_at, r.closed_at
       FROM service_requests AS r
-     WHERE id = ANY (:ids ::uuid[]) AND triaged_at IS NULL AND parent_id IS NULL
-       AND located_at IS NOT NULL AND status IN ({_OPEN})
-     ORDER BY id
+     WHERE r.id = ANY (:ids ::uuid[]) AND r.triaged_at IS NULL AND r.parent_id IS NULL
+       AND r.located_at IS NOT NULL AND r.status IN ({_OPEN})
+     ORDER BY r.id
        FOR UPDATE OF r
     """
 )
@@ -234,8 +315,9 @@ _TO_TRIAGE = sa.text(
 
 _PARENTS = sa.text(
     """
-    UPDATE service_requests AS r SET version = r.version + 1, updated_at = f.at
-      FROM unnest(:ids ::uuid[], :times ::timestamptz[]) AS f(id, at)
+    UPDATE service_requests AS r
+       SET version = r.version + 1, updated_at = f.at, joined_count = r.joined_count + f.joins
+      FROM unnest(:ids ::uuid[], :times ::timestamptz[], :joins ::integer[]) AS f(id, at, joins)
      WHERE r.id = f.id
     RETURNING r.id, r.team_id
     """
@@ -245,17 +327,27 @@ _PARENTS = sa.text(
 _STORE = sa.text(
     """
     UPDATE service_requests AS r
-       SET status = f.status, team_id = f.team_id, assignee_id = f.assignee_id,
-           priority = f.priority, due_at = f.due_at, routed_by = f.routed_by, routing = f.routing,
-           parent_id = f.parent_id, duplicate = f.duplicate, triaged_at = f.at, updated_at = f.at,
-           version = r.version + 1
+       SET status = f.status, team_id = f.team_id, assignee_id = f.assignee_id, due_at = f.due_at,
+           routed_by = f.routed_by, routing = f.routing, parent_id = f.parent_id,
+           duplicate = f.duplicate, suggested_id = f.suggested_id, recurs_id = f.recurs_id,
+           joined_count = r.joined_count + f.joins,
+           address_street = f.street, address_number = f.number,
+           priority_base = f.priority,
+           priority = CASE
+               WHEN r.priority_by IS NULL THEN f.priority
+               WHEN r.priority_by = 'person' THEN r.priority
+               ELSE greatest(r.priority, f.priority)
+           END,
+           triaged_at = f.at, updated_at = f.at, version = r.version + 1
       FROM unnest(
                :ids ::uuid[], :statuses ::text[], :teams ::integer[], :assignees ::uuid[],
                :priorities ::smallint[], :dues ::timestamptz[], :routed_by ::text[],
-               :routing ::jsonb[], :parents ::uuid[], :duplicate ::jsonb[], :times ::timestamptz[]
+               :routing ::jsonb[], :parents ::uuid[], :duplicate ::jsonb[], :times ::timestamptz[],
+               :suggested ::uuid[], :recurs ::uuid[], :joins ::integer[], :streets ::text[],
+               :numbers ::text[]
            ) AS f(
                id, status, team_id, assignee_id, priority, due_at, routed_by, routing, parent_id,
-               duplicate, at
+               duplicate, at, suggested_id, recurs_id, joins, street, number
            )
      WHERE r.id = f.id
     """

@@ -152,6 +152,7 @@ def staff_document(
         contact=queries.reporter_of(session, row.id),
         may_read_contact=may_read,
         question=question,
+        suggestions=queries.suggestions_of(session, [row]).get(row.id, ()),
         now=now,
     )
 

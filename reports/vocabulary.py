@@ -87,6 +87,24 @@ class HistoryKind(enum.StrEnum):
     VISIBILITY_CHANGED = "visibility_changed"
     REDACTED = "redacted"
     ANONYMISED = "anonymised"
+    SUGGESTION_REFUSED = "suggestion_refused"
+    SUGGESTION_TAKEN_BACK = "suggestion_taken_back"
+    RECURRED = "recurred"
+    PRIORITY_CHANGED = "priority_changed"
+
+
+class Recurrence(enum.StrEnum):
+    """What becomes of a problem that is told again a short while after its repair."""
+
+    REOPEN = "reopen"
+    NEW = "new"
+
+
+class PriorityBy(enum.StrEnum):
+    """Who changed the priority that the rules gave."""
+
+    EVIDENCE = "evidence"
+    PERSON = "person"
 
 
 class ActorKind(enum.StrEnum):

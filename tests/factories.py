@@ -303,6 +303,7 @@ def new_report(
         "caller_hash": b"\0" * 32,
         **values,
     }
+    given.setdefault("priority_base", given.get("priority", 0))
     if status is not Status.RECEIVED:
         given.setdefault("triaged_at", requested_at)
         given.setdefault("due_at", requested_at + timedelta(days=5))

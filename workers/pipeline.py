@@ -28,13 +28,14 @@ from notifications.channels import open_carriers
 from notifications.links import Links
 from notifications.messages import Sent
 from open311 import forwarding
+from reports import comparing, locating
 from reports import events as report_events
-from reports import locating
 from reports import triage as triaging
 from workers import downstreaming, person_data, photo_fetching
 from workers.queues import (
     ANNOUNCE,
     CLEAN_PHOTO,
+    COMPARE,
     DELIVER,
     ERASE,
     FETCH_PHOTO,
@@ -82,6 +83,16 @@ def triage(event_ids: Sequence[int]) -> None:
         return {"routed": done.routed, "joined": done.joined, "suggested": done.suggested}
 
     in_transaction(TRIAGE, event_ids, handle)
+
+
+@shared_task(name="pipeline.compare")
+def compare(event_ids: Sequence[int]) -> None:
+    """Compare reports again whose photos were not cleaned yet when they were triaged."""
+
+    def handle(session: Session, events: Sequence[Event]) -> Counts:
+        return {"suggested": comparing.compare_again(session, _subjects(events), now=utc_now())}
+
+    in_transaction(COMPARE, event_ids, handle)
 
 
 @shared_task(name="pipeline.announce")
@@ -197,6 +208,7 @@ def erase(event_ids: Sequence[int]) -> None:
 TASKS = {
     LOCATE: locate,
     TRIAGE: triage,
+    COMPARE: compare,
     ANNOUNCE: announce,
     GEOCODE: geocode,
     DELIVER: deliver,

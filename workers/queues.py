@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 LOCATE = "locate"
 TRIAGE = "triage"
+COMPARE = "compare"
 ANNOUNCE = "announce"
 GEOCODE = "geocode"
 DELIVER = "deliver"
@@ -35,6 +36,7 @@ QUEUE_OF: Mapping[str, str] = MappingProxyType(
     {
         LOCATE: PIPELINE_QUEUE,
         TRIAGE: PIPELINE_QUEUE,
+        COMPARE: PIPELINE_QUEUE,
         ANNOUNCE: PIPELINE_QUEUE,
         GEOCODE: DELIVERY_QUEUE,
         DELIVER: DELIVERY_QUEUE,
@@ -53,6 +55,7 @@ BATCH_OF: Mapping[str, int] = MappingProxyType(
     {
         LOCATE: 100,
         TRIAGE: 100,
+        COMPARE: 100,
         ANNOUNCE: 100,
         GEOCODE: 10,
         DELIVER: 4,
@@ -88,6 +91,8 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "report.commented": (ANNOUNCE,),
         "report.followed": (ANNOUNCE,),
         "photo.staged": (CLEAN_PHOTO,),
+        # What was triaged without it is compared again, now that it can be seen.
+        "photo.cleaned": (COMPARE,),
         "photo.dropped": (ANNOUNCE,),
         "photo.linked": (FETCH_PHOTO,),
         "sign_in.asked": (ANNOUNCE,),

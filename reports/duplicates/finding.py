@@ -1,14 +1,22 @@
 """Finds the reports that others may repeat: candidates for whole batches in one statement.
 
 It decides nothing (`reports.duplicates.rules`) and changes nothing (`reports.triage`, `joining`).
+
+A report is looked for by its place, its address and its asset, among those that lead: nobody's
+duplicate, placed in a queue by the pipeline, open or over since a short while. Three indexes begin
+with the week in which a leader was over (`reports.models.WEEK_OVER`), so that years of closed
+reports cost nothing. What one question brings is bounded by `QUOTAS`: at a point where thousands
+wait, the nearest are looked at and, besides, those that most others were joined to, so that a
+wave finds its leader wherever its reporter stood.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -27,27 +35,75 @@ from reports.duplicates.rules import (
     Search,
     Verdicts,
 )
+from reports.models import WEEK_OVER
 from reports.rules import BLOCK_RESOLUTION
-from reports.vocabulary import OPEN_STATUSES, Visibility
+from reports.vocabulary import PhotoState, Status, Visibility
 
 #: The judge in force.
 JUDGE: DuplicateJudge = FirstRule()
 
-#: More candidates than this at one place are one problem told by many; the nearest decide.
-MOST_CANDIDATES = 200
+#: How many candidates of each kind one report is compared with: the nearest that are open, those
+#: that most others were joined to, the nearest that are over, those at its very address and asset.
+#: Together 200: more at one place are one problem told by many.
+QUOTAS = {"open": 90, "leading": 30, "over": 40, "address": 20, "asset": 20}
 
-_OPEN = ", ".join(f"'{status}'" for status in OPEN_STATUSES)
+#: A phone that knows its place badly is believed to be anywhere within this; beyond, not even so.
+WIDEST_ACCURACY_M = 100.0
+
+#: Leaders that were over longer ago are compared with nothing, whatever a judge asks.
+LONGEST_OVER = timedelta(days=180)
+
+#: What is compared of a description; the rest of a long one says no more.
+TEXT_LENGTH = 600
+
+_WEEK = timedelta(weeks=1)
+_WEEK_S = _WEEK.total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Leader(Candidate):
+    """A candidate as it is stored.
+
+    Attributes:
+        is_repaired: of one that is over, whether the work was done; else it was rejected or taken
+            back.
+    """
+
+    is_repaired: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which reports may be meant here?"""
+    """Which reports may be meant here?
+
+    Attributes:
+        at: when it was told; what was over later than a day after that is not looked at.
+        ranges: cells to look in; None: those within the radius of the search.
+    """
 
     jurisdiction_id: int
     point: Point
     search: Search
-    #: Cells to look in; None: those within the radius of the search.
+    at: datetime
+    street: str | None = None
+    number: str | None = None
+    asset_id: UUID | None = None
     ranges: Sequence[cells.Range] | None = None
+
+
+def question_of(jurisdiction_id: int, report: Features, search: Search) -> Question | None:
+    """What to look for, for a report with a position; a bad position widens the circle."""
+    if report.point is None:
+        return None
+    return Question(
+        jurisdiction_id,
+        report.point,
+        replace(search, radius_m=search.radius_m + _leeway_m(report)),
+        report.requested_at,
+        street=report.street,
+        number=report.number,
+        asset_id=report.asset_id,
+    )
 
 
 def scope_of(service: ServiceEntry, catalogue: Catalogue) -> Scope:
@@ -60,20 +116,60 @@ def scope_of(service: ServiceEntry, catalogue: Catalogue) -> Scope:
     )
 
 
-def lock_keys(
-    catalogue: Catalogue, service: ServiceEntry, point: Point, judge: DuplicateJudge = JUDGE
-) -> list[int]:
-    """Keys of advisory locks: two reports that could repeat one another share at least one.
+@dataclass(slots=True)
+class Neighbourhoods:
+    """Whose reports of a city can repeat one another, and how far apart: what locks must cover.
 
-    Taken in ascending order, as all of a transaction's keys must be, they cannot deadlock.
+    A report of a family takes the locks of its own family and of those whose reports its services
+    are compared with. Two reports that can be compared share a family then, and in it a cell, an
+    address or an asset. All that take a family's locks must use cells of one size, so that is
+    worked out for the whole catalogue.
     """
-    family = [item for item in catalogue.services if item.family == service.family]
-    reach_m = max(judge.reach_m(scope_of(item, catalogue)) for item in family)
-    resolution = cells.lock_resolution(reach_m)
-    return sorted(
-        _key(f"{service.jurisdiction_id}|{service.family}|{cell}")
-        for cell in cells.lock_cells(point, reach_m, resolution)
-    )
+
+    catalogue: Catalogue
+    judge: DuplicateJudge
+    _families: dict[int, tuple[str, ...]] = field(default_factory=dict, init=False)
+    _reach_m: dict[str, float] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        for service in self.catalogue.services:
+            scope = scope_of(service, self.catalogue)
+            compared = {self.catalogue.by_id[id_].family for id_ in scope.pairs}
+            families = tuple(sorted({service.family, *compared}))
+            self._families[service.id] = families
+            reach_m = self.judge.reach_m(scope)
+            for family in families:
+                self._reach_m[family] = max(reach_m, self._reach_m.get(family, 0.0))
+
+    def families(self, service_id: int) -> tuple[str, ...]:
+        """The families whose locks a report of that service takes."""
+        return self._families[service_id]
+
+    def reach_m(self, family: str) -> float:
+        """How far apart two reports that take a family's locks may be, to be compared."""
+        return self._reach_m[family]
+
+    def keys(self, report: Features) -> list[int]:
+        """Keys of advisory locks: two reports that could be compared share at least one.
+
+        Taken in ascending order, as all of a transaction's keys must be, they cannot deadlock.
+        """
+        names: list[str] = []
+        for family in self._families[report.service_id]:
+            if report.point is not None:
+                reach_m = self._reach_m[family]
+                # Who is inaccurate looks farther, and so meets the others half-way and beyond.
+                near = cells.lock_cells(
+                    report.point,
+                    reach_m + 2 * _leeway_m(report),
+                    cells.lock_resolution(reach_m),
+                )
+                names += [f"{family}|{cell}" for cell in near]
+            if report.street is not None and report.number is not None:
+                names.append(f"{family}|@{report.street}|{report.number}")
+            if report.asset_id is not None:
+                names.append(f"{family}|#{report.asset_id}")
+        return sorted(_key(f"{self.catalogue.place.id}|{name}") for name in names)
 
 
 def take_locks(session: Session, keys: Iterable[int]) -> None:
@@ -87,50 +183,46 @@ def take_locks(session: Session, keys: Iterable[int]) -> None:
         )
 
 
-def candidates(session: Session, questions: Sequence[Question]) -> list[list[Candidate]]:
-    """For each question the open reports near it that are nobody's duplicate; one statement.
+def candidates(session: Session, questions: Sequence[Question]) -> list[list[Leader]]:
+    """For each question the leaders near it, at its address and its asset; one statement.
 
-    Only reports that the pipeline has placed in a queue can lead others. What lies in the corners
-    of the cells, outside the radius, is among them: the judge measures.
+    What lies in the corners of the cells, outside the radius, is among them: the judge measures.
     """
-    found: list[list[Candidate]] = [[] for _ in questions]
+    found: list[list[Leader]] = [[] for _ in questions]
     if not questions:
         return found
     # Where the table has grown since it was last analysed, the planner takes it for small and would
     # read the whole of it for each range: measured, forty times as slow. To the end of the
     # transaction, whose other statements go by primary keys.
-    session.execute(sa.text("SET LOCAL enable_seqscan = off"))
-    rows = session.execute(_NEAR, _arrays(questions))
-    for row in rows:
-        found[row.question].append(
-            Candidate(
-                id=row.id,
-                service_id=row.service_id,
-                requested_at=row.requested_at,
-                point=Point(row.lat, row.lon),
-                address=row.address,
-                asset_id=row.asset_id,
-            )
-        )
+    session.execute(_BY_INDEX)
+    for row in session.execute(_NEAR, _arrays(questions)):
+        found[row.question].append(_leader(row))
     return found
 
 
-def named(session: Session, ids: Sequence[UUID]) -> dict[UUID, Candidate]:
-    """The open leaders that citizens named: of a duplicate, its parent. By the id they named."""
+def with_photos(session: Session, leaders: Collection[Leader]) -> dict[UUID, Leader]:
+    """The same leaders with the likeness of their photos; for reports that have photos."""
+    hashes: dict[UUID, list[int]] = {}
+    ids = sorted({leader.id for leader in leaders})
+    if ids:
+        for row in session.execute(_LIKENESS, {"ids": ids}):
+            hashes.setdefault(row.report_id, []).append(unsigned(row.likeness))
+    return {
+        leader.id: replace(leader, photo_hashes=tuple(hashes.get(leader.id, ())))
+        for leader in leaders
+    }
+
+
+def unsigned(likeness: int) -> int:
+    """The bits of a stored hash: columns have a sign, bits have none."""
+    return likeness & ((1 << 64) - 1)
+
+
+def named(session: Session, ids: Sequence[UUID]) -> dict[UUID, Leader]:
+    """The leaders that people named: of a duplicate, its parent. By the id that was named."""
     if not ids:
         return {}
-    rows = session.execute(_NAMED, {"ids": list(ids)})
-    return {
-        row.named: Candidate(
-            id=row.id,
-            service_id=row.service_id,
-            requested_at=row.requested_at,
-            point=None if row.lat is None else Point(row.lat, row.lon),
-            address=row.address,
-            asset_id=row.asset_id,
-        )
-        for row in rows
-    }
+    return {row.named: _leader(row) for row in session.execute(_NAMED, {"ids": list(ids)})}
 
 
 def verdicts_on(session: Session, ids: Sequence[UUID]) -> dict[UUID, Verdicts]:
@@ -151,120 +243,233 @@ def verdicts_on(session: Session, ids: Sequence[UUID]) -> dict[UUID, Verdicts]:
 def similar(
     session: Session,
     catalogue: Catalogue,
-    service: ServiceEntry,
-    point: Point,
+    report: Features,
     *,
-    now: datetime,
     judge: DuplicateJudge = JUDGE,
 ) -> list[Ranked]:
-    """The open reports that a new one of this service at this place may repeat, best first.
+    """The open reports that a new one may repeat, best first.
 
     For the public: of services that show blocks only, those of the same block are found, all of
     them and as if they lay in its middle. Whoever asks from place to place learns no more of them
-    than the map says.
+    than the map says. Who asks by an asset is told nothing of those.
     """
-    report = Features(
-        id=UUID(int=0),
-        service_id=service.id,
-        requested_at=now,
-        point=point,
-        scope=scope_of(service, catalogue),
-    )
-    search = judge.search(report)
+    if report.point is None:
+        return []
+    # Whoever is about to send a report can still say "the same": only of what is open.
+    search = replace(judge.search(report), closed_since=None)
     blurred = {item.id for item in catalogue.services if item.public_precision == "block"}
     exact_ids = tuple(id_ for id_ in search.service_ids if id_ not in blurred)
     blurred_ids = tuple(id_ for id_ in search.service_ids if id_ in blurred)
-    block = cells.cell_of(point, BLOCK_RESOLUTION)
+    block = cells.cell_of(report.point, BLOCK_RESOLUTION)
     middle = cells.centre_of(block)
+    place_id, at = catalogue.place.id, report.requested_at
+    near = replace(search, service_ids=exact_ids, radius_m=search.radius_m + _leeway_m(report))
     exact, shared = candidates(
         session,
         [
-            Question(catalogue.place.id, point, replace(search, service_ids=exact_ids)),
+            Question(place_id, report.point, near, at, asset_id=report.asset_id),
             Question(
-                catalogue.place.id,
+                place_id,
                 middle,
                 replace(search, service_ids=blurred_ids),
-                [cells.children_range(block)],
+                at,
+                ranges=[cells.children_range(block)],
             ),
         ],
     )
-    ranked = judge.rank(report, exact) + judge.rank(
-        replace(report, point=middle), [replace(item, point=middle) for item in shared]
-    )
+    nowhere = replace(report, point=middle, asset_id=None)
+    hidden = [
+        replace(item, point=middle, asset_id=None, address=None, street=None, number=None)
+        for item in shared
+    ]
+    ranked = judge.rank(report, exact) + judge.rank(nowhere, hidden)
     return sorted(ranked, key=lambda item: -item.score)
 
 
+def _leeway_m(report: Features) -> float:
+    """How much farther one looks for a report whose position is inexact."""
+    return min(report.accuracy_m or 0.0, WIDEST_ACCURACY_M)
+
+
+def _leader(row: sa.Row[tuple[object, ...]]) -> Leader:
+    return Leader(
+        id=row.id,
+        service_id=row.service_id,
+        requested_at=row.requested_at,
+        point=None if row.lat is None else Point(row.lat, row.lon),
+        address=row.address,
+        asset_id=row.asset_id,
+        text=row.text,
+        accuracy_m=row.accuracy_m,
+        street=row.address_street,
+        number=row.address_number,
+        closed_at=row.over_at,
+        joined=row.joined_count,
+        is_repaired=row.is_repaired,
+    )
+
+
+def _weeks(question: Question) -> list[int]:
+    """The weeks of `WEEK_OVER` that may hold what is looked for; 0: what is open."""
+    since = question.search.closed_since
+    if since is None:
+        return [0]
+    first = max(since, question.at - LONGEST_OVER).timestamp() / _WEEK_S
+    last = (question.at + timedelta(days=1)).timestamp() / _WEEK_S
+    # The database rounds to the nearest.
+    return [0, *range(math.floor(first), math.ceil(last) + 1)]
+
+
 def _arrays(questions: Sequence[Question]) -> Mapping[str, list[object]]:
-    """One row per question and range of cells."""
-    arrays: dict[str, list[object]] = {
-        name: []
-        for name in ("question", "place", "low", "high", "services", "since", "until", "lat", "lon")
-    }
+    """One row per question. Lists of lists would be flattened by unnest; as text they stay."""
+    arrays: dict[str, list[object]] = {name: [] for name in _ARRAYS}
     for number, question in enumerate(questions):
         search = question.search
-        services = "{" + ",".join(str(id_) for id_ in search.service_ids) + "}"
+        if not search.service_ids:
+            continue
         ranges = question.ranges
         if ranges is None:
             ranges = cells.cover_disk(question.point, search.radius_m)
-        for low, high in ranges if search.service_ids else ():
-            arrays["question"].append(number)
-            arrays["place"].append(question.jurisdiction_id)
-            arrays["low"].append(low)
-            arrays["high"].append(high)
-            # A list of lists would be flattened by unnest; as text it stays one.
-            arrays["services"].append(services)
-            arrays["since"].append(search.since)
-            arrays["until"].append(search.until)
-            arrays["lat"].append(question.point.lat)
-            arrays["lon"].append(question.point.lon)
+        values = (
+            number,
+            question.jurisdiction_id,
+            _text_of(low for low, _ in ranges),
+            _text_of(high for _, high in ranges),
+            _text_of(search.service_ids),
+            _text_of(_weeks(question)),
+            search.since,
+            search.until,
+            search.closed_since,
+            question.point.lat,
+            question.point.lon,
+            question.street,
+            question.number,
+            question.asset_id,
+        )
+        for name, value in zip(_ARRAYS, values, strict=True):
+            arrays[name].append(value)
     return arrays
+
+
+def _text_of(numbers: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 def _key(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), signed=True)
 
 
-# The lateral subquery with its LIMIT makes PostgreSQL descend the index of leading cells once for
-# every range. The additions of nothing keep it from every other index: while the table is young
-# they look as good to the planner and read the whole city for each range. The order is by distance
-# on a small flat map; it matters where a place has more reports than are looked at.
+_ARRAYS = (
+    "question",
+    "place",
+    "lows",
+    "highs",
+    "services",
+    "weeks",
+    "since",
+    "until",
+    "closed_since",
+    "lat",
+    "lon",
+    "street",
+    "number",
+    "asset",
+)
+
+#: A compiler of plans would take longer than the search.
+_BY_INDEX = sa.text(
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
+)
+
+_OVER_AT = "coalesce(r.resolved_at, r.closed_at)"
+
+_LEADS = f"""
+    (r.jurisdiction_id + 0) = q.place
+    AND {WEEK_OVER} = ANY (q.weeks::integer[])
+    AND (r.service_id + 0) = ANY (q.services::integer[])
+    AND r.parent_id IS NULL
+    AND r.triaged_at IS NOT NULL
+    AND r.visibility <> '{Visibility.HIDDEN}'
+    AND r.requested_at + interval '0' BETWEEN q.since AND q.until
+    AND ({_OVER_AT} IS NULL OR {_OVER_AT} >= q.closed_since)
+"""
+
+_COLUMNS = f"""
+    r.id, r.service_id, r.requested_at, r.lat, r.lon, r.address, r.asset_id, r.accuracy_m,
+    r.address_street, r.address_number, r.joined_count,
+    left(r.description, {TEXT_LENGTH}) AS text, {_OVER_AT} AS over_at,
+    (r.resolved_at IS NOT NULL AND r.status <> '{Status.REJECTED}') AS is_repaired
+"""
+
+# Every condition on `service_requests` is written as an index of leaders has it, or with an
+# addition of nothing that keeps it from all indexes: while the table is young others look as good
+# to the planner and read the whole city for each range. The order is by distance on a small flat
+# map; it matters where a place has more reports than are looked at. What is wide is read at the
+# end, of those few that are looked at, by their primary keys.
 _NEAR = sa.text(
     f"""
     SELECT q.question, c.*
       FROM unnest(
-               :question ::integer[], :place ::smallint[], :low ::bigint[], :high ::bigint[],
-               :services ::text[], :since ::timestamptz[], :until ::timestamptz[],
-               :lat ::float8[], :lon ::float8[]
-           ) AS q(question, place, low, high, services, since, until, lat, lon)
+               :question ::integer[], :place ::smallint[], :lows ::text[], :highs ::text[],
+               :services ::text[], :weeks ::text[], :since ::timestamptz[],
+               :until ::timestamptz[], :closed_since ::timestamptz[], :lat ::float8[],
+               :lon ::float8[], :street ::text[], :number ::text[], :asset ::uuid[]
+           ) AS q({", ".join(_ARRAYS)})
      CROSS JOIN LATERAL (
-           SELECT r.id, r.service_id, r.requested_at, r.lat, r.lon, r.address, r.asset_id
-             FROM service_requests AS r
-            WHERE r.jurisdiction_id + 0 = q.place
-              AND r.cell BETWEEN q.low AND q.high
-              AND r.status IN ({_OPEN})
-              AND r.triaged_at IS NOT NULL
-              AND r.parent_id IS NULL
-              AND r.visibility <> '{Visibility.HIDDEN}'
-              AND r.service_id + 0 = ANY (q.services::integer[])
-              AND r.requested_at + interval '0' BETWEEN q.since AND q.until
-            ORDER BY (r.lat - q.lat) ^ 2 + ((r.lon - q.lon) * cosd(q.lat)) ^ 2,
-                     r.requested_at, r.id
-            LIMIT {MOST_CANDIDATES}
+           WITH near AS MATERIALIZED (
+               SELECT there.*
+                 FROM unnest(q.lows::bigint[], q.highs::bigint[]) AS span(low, high)
+                CROSS JOIN LATERAL (
+                      SELECT r.id, r.requested_at, r.joined_count, {_OVER_AT} AS over_at,
+                             (r.lat - q.lat) ^ 2 + ((r.lon - q.lon) * cosd(q.lat)) ^ 2 AS away
+                        FROM service_requests AS r
+                       WHERE (r.cell + 0) BETWEEN span.low AND span.high
+                         AND r.cell IS NOT NULL AND {_LEADS}
+                      OFFSET 0
+                ) AS there
+           )
+           (SELECT id FROM near WHERE over_at IS NULL
+             ORDER BY away, requested_at, id LIMIT {QUOTAS["open"]})
+           UNION
+           (SELECT id FROM near WHERE over_at IS NULL AND joined_count > 0
+             ORDER BY joined_count DESC, away, requested_at, id LIMIT {QUOTAS["leading"]})
+           UNION
+           (SELECT id FROM near WHERE over_at IS NOT NULL
+             ORDER BY away, over_at DESC, id LIMIT {QUOTAS["over"]})
+           UNION
+           (SELECT r.id FROM service_requests AS r
+             WHERE r.address_street = q.street AND r.address_number = q.number
+               AND r.address_number IS NOT NULL AND {_LEADS}
+             ORDER BY r.joined_count DESC, r.requested_at, r.id LIMIT {QUOTAS["address"]})
+           UNION
+           (SELECT r.id FROM service_requests AS r
+             WHERE r.asset_id = q.asset AND r.asset_id IS NOT NULL AND {_LEADS}
+             ORDER BY r.joined_count DESC, r.requested_at, r.id LIMIT {QUOTAS["asset"]})
+     ) AS picked
+     CROSS JOIN LATERAL (
+           SELECT {_COLUMNS} FROM service_requests AS r WHERE r.id = picked.id OFFSET 0
      ) AS c
     """
 )
 
 _NAMED = sa.text(
     f"""
-    SELECT named.id AS named, r.id, r.service_id, r.requested_at, r.lat, r.lon, r.address,
-           r.asset_id
+    SELECT named.id AS named, {_COLUMNS}
       FROM service_requests AS named
       JOIN service_requests AS r ON r.id = coalesce(named.parent_id, named.id)
      WHERE named.id = ANY (:ids ::uuid[])
        AND r.jurisdiction_id = named.jurisdiction_id
-       AND r.status IN ({_OPEN})
        AND r.triaged_at IS NOT NULL
        AND r.visibility <> '{Visibility.HIDDEN}'
+    """
+)
+
+_LIKENESS = sa.text(
+    f"""
+    SELECT report_id, likeness FROM photos
+     WHERE report_id = ANY (:ids ::uuid[]) AND state = '{PhotoState.READY}'
+       AND likeness IS NOT NULL
+     ORDER BY report_id, created_at, id
     """
 )
 

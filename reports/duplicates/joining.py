@@ -1,8 +1,8 @@
 """Joining a report to the one it repeats, and separating them again, exactly.
 
 Joining loses nothing: the duplicate keeps its words, photos, reporter and history; its followers
-are told what becomes of its parent. What it was before stands in the history entry, and `unjoin`
-puts that back.
+are told what becomes of its parent, it counts as evidence there (`reports.duplicates.evidence`).
+What it was before stands in the history entry, and `unjoin` puts that back.
 
 There are no chains. Who leads others and is joined takes them along; the entry remembers whom, so
 that they come back with it.
@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from core.errors import ConflictError
 from core.outbox import emit
 from reports import events, history
+from reports.duplicates import evidence, suggestions
 from reports.duplicates.rules import Reason
 from reports.history import Author, Entry
 from reports.models import HistoryEntry, PairVerdict, ServiceRequest
@@ -74,6 +75,8 @@ class NotJoinedError(ConflictError):
 _STATE = (
     "status",
     "priority",
+    "priority_base",
+    "priority_by",
     "team_id",
     "assignee_id",
     "routed_by",
@@ -116,6 +119,9 @@ def join(
     child.due_at = None
     child.held_since = None
     child.triaged_at = child.triaged_at or now
+    child.suggested_id = None
+    parent.joined_count += 1 + child.joined_count
+    child.joined_count = 0
     child.duplicate = {
         "judge": by.kind.value,
         "outcome": "joined",
@@ -146,6 +152,8 @@ def join(
     ]
     history_id = history.append(session, [entry, *along], now=now)[0]
     _say(session, child.id, parent.id, is_same=True, by=by, now=now)
+    suggestions.follow(session, [child.id])
+    _weigh(session, parent, now=now)
     emit(
         session,
         events.JOINED,
@@ -183,6 +191,9 @@ def unjoin(session: Session, child: ServiceRequest, *, by: Author, now: datetime
     session.flush()
     followers = _still_there(session, joined.get("moved", ()), parent.id)
     _move(session, followers, child, now)
+    child.joined_count = len(followers)
+    parent.joined_count -= 1 + len(followers)
+    session.flush()
     back = [
         Entry(
             id_,
@@ -202,6 +213,8 @@ def unjoin(session: Session, child: ServiceRequest, *, by: Author, now: datetime
     )
     history_id = history.append(session, [entry, *back], now=now)[0]
     _say(session, child.id, parent.id, is_same=False, by=by, now=now)
+    suggestions.renew(session, [child.id])
+    _weigh(session, parent, child, now=now)
     emit(
         session,
         events.UNJOINED,
@@ -215,26 +228,46 @@ def unjoin(session: Session, child: ServiceRequest, *, by: Author, now: datetime
 
 def say_apart(
     session: Session, report: ServiceRequest, other_id: UUID, *, by: Author, now: datetime
-) -> None:
-    """Remember that a person looked at a suggestion and said no; it is not made again."""
+) -> int:
+    """Remember that a person looked at a suggestion and said no; it is not made again.
+
+    In the caller's transaction; the id of the history entry.
+    """
     _say(session, report.id, other_id, is_same=False, by=by, now=now)
-    shown = report.duplicate
-    if shown is not None and shown.get("outcome") == "suggested":
-        left = [item for item in shown["candidates"] if item["id"] != str(other_id)]
-        best = left[0] if left else None
-        report.duplicate = best and {
-            **shown,
-            "parent_id": best["id"],
-            "score": best["score"],
-            "reasons": best["reasons"],
-            "candidates": left,
-        }
-        _touch(now, report)
-        session.flush()
+    return _looked_again(session, report, other_id, HistoryKind.SUGGESTION_REFUSED, by, now)
 
 
-def check(child: ServiceRequest, parent: ServiceRequest) -> None:
-    """Whether these two may be joined; raises what `join` raises."""
+def take_back(
+    session: Session, report: ServiceRequest, other_id: UUID, *, by: Author, now: datetime
+) -> int | None:
+    """Forget what was said of two reports that stand apart; None when nothing was.
+
+    In the caller's transaction; the id of the history entry. The suggestion is made again if the
+    other still leads.
+    """
+    forgotten = session.scalar(
+        sa.delete(PairVerdict)
+        .where(PairVerdict.report_id == report.id, PairVerdict.other_id == other_id)
+        .returning(PairVerdict.id)
+    )
+    if forgotten is None:
+        return None
+    return _looked_again(session, report, other_id, HistoryKind.SUGGESTION_TAKEN_BACK, by, now)
+
+
+def say_same(
+    session: Session, report: ServiceRequest, other_id: UUID, *, by: Author, now: datetime
+) -> None:
+    """Remember that a person said that two reports tell the same; for one that is not joined."""
+    _say(session, report.id, other_id, is_same=True, by=by, now=now)
+
+
+def check(child: ServiceRequest, parent: ServiceRequest, *, is_over: bool = False) -> None:
+    """Whether these two may be joined; raises what `join` raises.
+
+    Args:
+        is_over: the parent may be: it is opened again, or named by the other.
+    """
     if child.id == parent.id:
         raise OneReportError
     if child.jurisdiction_id != parent.jurisdiction_id:
@@ -243,7 +276,7 @@ def check(child: ServiceRequest, parent: ServiceRequest) -> None:
         raise AlreadyJoinedError(parent_id=str(child.parent_id))
     if parent.parent_id is not None:
         raise ParentIsDuplicateError(parent_id=str(parent.parent_id))
-    for report in (child, parent):
+    for report in (child,) if is_over else (child, parent):
         if not Status(report.status).is_open:
             raise FinishedReportError(f"Report {report.number} is {report.status}.")
 
@@ -263,6 +296,31 @@ def joined_data(
         "reasons": [reason.as_data() for reason in reasons],
         "before": dict(before),
     }
+
+
+def _looked_again(
+    session: Session,
+    report: ServiceRequest,
+    other_id: UUID,
+    kind: HistoryKind,
+    by: Author,
+    now: datetime,
+) -> int:
+    _touch(now, report)
+    session.flush()
+    suggestions.renew(session, [report.id])
+    session.expire(report, ["suggested_id"])
+    [entry_id] = history.append(
+        session, [Entry(report.id, kind, by, data={"other_id": str(other_id)})], now=now
+    )
+    return entry_id
+
+
+def _weigh(session: Session, *reports: ServiceRequest, now: datetime) -> None:
+    """Count the evidence of these again, and see what it made of them."""
+    evidence.weigh(session, [report.id for report in reports], now=now)
+    for report in reports:
+        session.refresh(report)
 
 
 def _lock(session: Session, child: ServiceRequest, parent: ServiceRequest) -> None:
@@ -335,9 +393,10 @@ def _joining(session: Session, report_id: UUID) -> Mapping[str, Any]:
 
 
 def _restored(before: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {name: before.get(name) for name in _STATE}
+    # What an older version joined has not all of them.
+    values: dict[str, Any] = {name: before[name] for name in _STATE if name in before}
     for name in _INSTANTS:
-        text = values[name]
+        text = values.get(name)
         if text is not None:
             values[name] = datetime.fromisoformat(text)
     if values["assignee_id"] is not None:

@@ -24,6 +24,7 @@ from core.outbox import Happening, emit_many
 from reports import events, history
 from reports.history import SYSTEM, Author, Entry
 from reports.media.checking import HEADER_FAULTS, MAX_PIXELS, MediaType, media_type_of
+from reports.media.likeness import likeness_of
 from reports.media.staging import cleaned_key, forget, staged_key
 from reports.models import Photo, ServiceRequest
 from reports.storage import MissingFileError, Storage
@@ -60,7 +61,12 @@ class WaitingPhoto:
 
 @dataclass(frozen=True, slots=True)
 class CleanedPhoto:
-    """A photo whose clean sizes are stored. `position`: (lat, lon) of its EXIF, WGS 84."""
+    """A photo whose clean sizes are stored.
+
+    Attributes:
+        position: (lat, lon) of its EXIF, WGS 84.
+        likeness: see `reports.media.likeness`.
+    """
 
     id: UUID
     name: str
@@ -68,6 +74,7 @@ class CleanedPhoto:
     width: int
     height: int
     position: tuple[float, float] | None
+    likeness: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,13 @@ def clean(storage: Storage, photo: WaitingPhoto) -> Outcome:
     # It was brought to its size before it was encoded.
     width, height = decoded.image.size
     return CleanedPhoto(
-        photo.id, photo.name, full.getbuffer().nbytes, width, height, decoded.position
+        photo.id,
+        photo.name,
+        full.getbuffer().nbytes,
+        width,
+        height,
+        decoded.position,
+        likeness_of(decoded.image),
     )
 
 
@@ -141,7 +154,8 @@ def record(session: Session, outcomes: Sequence[Outcome], *, now: datetime) -> N
     """Store what became of photos, in the caller's transaction; those already done are left out.
 
     A photo that can be seen, or will never be, is a change of its report: history, version and,
-    for one that was dropped, the event `photo.dropped` so that its reporter hears of it.
+    for one that was dropped, the event `photo.dropped` so that its reporter hears of it. One that
+    can be compared is `photo.cleaned`: its report may have been triaged without it.
     """
     by_id = {outcome.id: outcome for outcome in outcomes}
     rows = session.execute(
@@ -153,6 +167,7 @@ def record(session: Session, outcomes: Sequence[Outcome], *, now: datetime) -> N
     ).all()
     entries: list[Entry] = []
     dropped: list[Happening] = []
+    comparable: list[Happening] = []
     for row in rows:
         outcome = by_id[row.id]
         session.execute(
@@ -162,6 +177,8 @@ def record(session: Session, outcomes: Sequence[Outcome], *, now: datetime) -> N
         if isinstance(outcome, CleanedPhoto):
             by = Author(ActorKind(row.added_by))
             entries.append(Entry(row.report_id, HistoryKind.PHOTO_ADDED, by, data=data))
+            if outcome.likeness is not None:
+                comparable.append(Happening(row.report_id, row.jurisdiction_id, data))
         else:
             data["reason"] = outcome.reason
             entries.append(Entry(row.report_id, HistoryKind.PHOTO_DROPPED, SYSTEM, data=data))
@@ -176,6 +193,7 @@ def record(session: Session, outcomes: Sequence[Outcome], *, now: datetime) -> N
     )
     history.append(session, entries, now=now)
     emit_many(session, events.PHOTO_DROPPED, dropped)
+    emit_many(session, events.PHOTO_CLEANED, comparable)
 
 
 def discard(storage: Storage, outcomes: Sequence[Outcome]) -> None:
@@ -195,6 +213,7 @@ def _values(outcome: Outcome) -> dict[str, Any]:
         "height": outcome.height,
         "gps_lat": lat,
         "gps_lon": lon,
+        "likeness": outcome.likeness,
     }
 
 

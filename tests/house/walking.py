@@ -117,6 +117,7 @@ class World:
 #: What stands for a part of a path, by its name, or by endpoint and name. A report is one that the
 #: public may see, but where the test says otherwise.
 ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
+    "other_id": lambda place: place.private,
     "report_id": lambda place: place.report,
     "endpoint_id": lambda place: place.webhook,
     "subscription_id": lambda place: place.subscription,
@@ -144,6 +145,8 @@ ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
 
 #: What the bodies are filled with: the smallest that each operation takes.
 BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
+    "suggestions.answer_suggestion": lambda _place: {"same": False},
+    "suggestions.set_priority": lambda _place: {"priority": "high"},
     "accounts.sign_in": lambda place: {"email": "a@b.example", "password": "a long wrong one"},
     "accounts.ask_for_link": lambda place: {"email": "a@b.example"},
     "intake.submit_report": lambda place: {

@@ -1,4 +1,4 @@
-"""The first rule of duplicates, and what the search brings before it."""
+"""The first rule of duplicates."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy.orm import Session
 
 from geo.measures import Point
-from reports import catalogue
-from reports.duplicates import finding
 from reports.duplicates.rules import (
     Candidate,
     Features,
@@ -20,8 +17,7 @@ from reports.duplicates.rules import (
     Scope,
     Verdicts,
 )
-from reports.vocabulary import Status
-from tests.factories import COMEDIE, new_jurisdiction, new_report, new_service
+from tests.factories import COMEDIE
 
 NOW = datetime(2026, 3, 11, 9, tzinfo=UTC)
 SCOPE = Scope("chaussee", (1, 2), radius_m=20.0, days=30.0)
@@ -90,37 +86,3 @@ def test_without_a_place_nothing_is_guessed() -> None:
     assert FirstRule().decide(report(point=None), [candidate(1)], Verdicts()).outcome is (
         Outcome.APART
     )
-
-
-def test_candidates_are_open_leaders_near_by_of_the_services_asked_for(session: Session) -> None:
-    city = new_jurisdiction(session)
-    hole = new_service(session, city, code="trou", family="chaussee")
-    cover = new_service(session, city, code="plaque", family="chaussee")
-    lamp = new_service(session, city, code="lampe")
-    wanted = [
-        new_report(session, service, at=north(metres), status=status)
-        for service, metres, status in (
-            (hole, 3, Status.TRIAGED),
-            (cover, 25, Status.IN_PROGRESS),
-        )
-    ]
-    new_report(session, hole, at=north(3), status=Status.CLOSED)
-    new_report(session, hole, at=north(3))  # not triaged yet
-    new_report(session, hole, at=north(3), parent=wanted[0])
-    new_report(session, lamp, at=north(3), status=Status.TRIAGED)
-    new_report(session, hole, at=north(3000), status=Status.TRIAGED)
-    known = catalogue.catalogue_of(session, city.id)
-    ranked = finding.similar(session, known, known.by_code["trou"], COMEDIE, now=datetime.now(UTC))
-    assert [item.candidate.id for item in ranked] == [item.id for item in wanted]
-
-
-def test_reports_within_reach_share_a_lock(session: Session) -> None:
-    city = new_jurisdiction(session)
-    service = new_service(session, city, duplicate_radius_m=40.0)
-    known = catalogue.catalogue_of(session, city.id)
-    entry = known.by_id[service.id]
-    for step in range(0, 400, 7):
-        one, other = north(step), north(step + 39)
-        assert set(finding.lock_keys(known, entry, one)) & set(
-            finding.lock_keys(known, entry, other)
-        )

@@ -109,22 +109,3 @@ def test_what_cannot_be_joined_is_a_conflict_and_leaves_no_trace(session: Sessio
         joining.unjoin(session, other, by=STAFF, now=utc_now())
     assert stored(session, OutboxEvent) == []
     assert stored(session, PairVerdict) == []
-
-
-def test_a_suggestion_that_was_refused_is_not_shown_again(session: Session) -> None:
-    one, two = new_report(session), new_report(session)
-    shown = [{"id": str(one.id), "score": 0.4, "reasons": []}]
-    report = new_report(
-        session,
-        duplicate={
-            "outcome": "suggested", "parent_id": str(one.id), "score": 0.4, "reasons": [],
-            "candidates": [*shown, {"id": str(two.id), "score": 0.2, "reasons": []}],
-        },
-    )  # fmt: skip
-    joining.say_apart(session, report, one.id, by=STAFF, now=utc_now())
-    session.refresh(report)
-    assert report.duplicate is not None
-    assert report.duplicate["parent_id"] == str(two.id)
-    joining.say_apart(session, report, two.id, by=STAFF, now=utc_now())
-    session.refresh(report)
-    assert report.duplicate is None
