@@ -125,10 +125,14 @@ def draft(
     address = sent.words("address_string", MAX_ADDRESS)
     address_id = sent.text("address_id")
     has_position = "lat" in sent.values or "long" in sent.values
+    is_address_point = False
     if address_id is not None and catalogue is not None:
         known = _address(session, catalogue.place.id, address_id)
         if known is not None:
-            address = address or known
+            address = address or known.text
+            if not has_position and known.point is not None:
+                is_address_point = catalogue.place.boundary.contains(known.point)
+                point = known.point if is_address_point else None
         elif point is None and address is None:
             sent.fault("address_id: there is no such address")
     if not has_position and "address_string" not in sent.values and address_id is None:
@@ -141,6 +145,7 @@ def draft(
         service_code=service.code,
         jurisdiction=catalogue.place.code,
         point=point,
+        is_address_point=is_address_point,
         address=address,
         description=description or "",
         attributes=answers,
@@ -312,16 +317,30 @@ def _contact(catalogue: Catalogue | None, sent: Parameters) -> Contact | None:
     return None if contact.is_empty else contact
 
 
-def _address(session: Session, jurisdiction_id: int, address_id: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An address of the gazetteer in words, and where it is if it is one house or square."""
+
+    text: str
+    point: Point | None
+
+
+def _address(session: Session, jurisdiction_id: int, address_id: str) -> _Known | None:
     """The address that an id of the city's own stands for: `2546`, or `2546-118` with its number.
 
     Where many houses share one id, as those of a street do, the street alone. With its town, so
-    that it is found again where two streets of a city are called the same.
+    that it is found where two streets of a city are called the same.
     """
     code, _, number = address_id.rpartition("-")
     rows = session.execute(
         sa.select(
-            Address.number, Address.suffix, Address.street, Address.postcode, Address.locality
+            Address.street,
+            Address.number,
+            Address.suffix,
+            Address.postcode,
+            Address.locality,
+            Address.lat,
+            Address.lon,
         )
         .where(
             Address.jurisdiction_id == jurisdiction_id,
@@ -333,17 +352,18 @@ def _address(session: Session, jurisdiction_id: int, address_id: str) -> str | N
                 ),
             ),
         )
-        .distinct()
-        .order_by(Address.street, Address.number, Address.suffix)
+        .order_by(Address.street, Address.number, Address.suffix, Address.id)
+        .ext(postgresql.distinct_on(Address.street, Address.number, Address.suffix))
         .limit(2)
     ).all()
     if not rows:
         return None
     row = rows[0]
-    town = " ".join(part for part in (row.postcode, row.locality) if part)
-    if len(rows) > 1 or row.number is None:
-        house = str(row.street)
-    else:
+    is_one = len(rows) == 1
+    house = str(row.street)
+    if is_one and row.number is not None:
         joint = "" if len(row.suffix) <= 1 else " "
         house = f"{row.number}{joint}{row.suffix} {row.street}"
-    return f"{house}, {town}" if town else house
+    town = " ".join(part for part in (row.postcode, row.locality) if part)
+    point = Point(row.lat, row.lon) if is_one else None
+    return _Known(f"{house}, {town}" if town else house, point)

@@ -114,6 +114,8 @@ class Draft:
     jurisdiction: str | None = None
     id: UUID | None = None
     point: Point | None = None
+    #: The position is that of an address which was named, and nobody pointed at it.
+    is_address_point: bool = False
     accuracy_m: float | None = None
     address: str | None = None
     description: str = ""
@@ -329,7 +331,8 @@ def _place(
         if asset_point is None:
             raise InvalidError("There is no such asset here.", field="asset_id")
     if draft.point is not None:
-        return draft.point, PlaceSource.PIN
+        source = PlaceSource.ADDRESS if draft.is_address_point else PlaceSource.PIN
+        return draft.point, source
     if asset_point is not None:
         return asset_point, PlaceSource.ASSET
     return None, PlaceSource.UNKNOWN

@@ -2,7 +2,8 @@
 
     python -m tests.open311.second_riverain DATA_DIR DATABASE_URL REDIS_URL SECRET_KEY
 
-Prints its port, and ends when its standard input does.
+Prints its port, and ends when its standard input does. For each line on it the pipeline works off
+what waits, and a line says when that is done.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
 from app.config import Settings
+from workers import pipeline
 
 
 class Quiet(WSGIRequestHandler):
@@ -36,12 +38,16 @@ def main(data_dir: str, database_url: str, redis_url: str, secret_key: str) -> N
             secret_key=secret_key,
             demo=False,
             rate_limits=False,
+            outgoing_allow="127.0.0.1",
         )
     )
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, flush=True)
-    sys.stdin.read()
+    for _ in sys.stdin:
+        with app.app_context():
+            pipeline.drain()
+        print("done", flush=True)
     server.shutdown()
 
 

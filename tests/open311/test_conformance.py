@@ -13,13 +13,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from core.clock import utc_now
-from core.errors import TooManyRequestsError
 from reports.models import ServiceRequest
 from reports.vocabulary import Status
+from tests.conftest import Client
 from tests.factories import COMEDIE, new_report
 from tests.open311.conftest import ANSWERS, URL, Open311, Town, as_xml_says, read
 
@@ -243,18 +244,40 @@ def test_it_is_so(world: World, sentence: str) -> None:
     assert SENTENCES[sentence](world)
 
 
-@pytest.mark.parametrize("suffix", ["json", "xml"])
+@pytest.mark.parametrize(
+    ("method", "path", "most", "address"),
+    [("POST", "requests", 300, "198.51.100.61"), ("GET", "services", 600, "198.51.100.62")],
+)
 def test_who_calls_too_often_is_told_when_to_come_back(
-    client: FlaskClient, town: Town, monkeypatch: pytest.MonkeyPatch, suffix: str
+    new_app: Callable[..., Flask],
+    town: Town,
+    session: Session,
+    method: str,
+    path: str,
+    most: int,
+    address: str,
 ) -> None:
-    def refuse(*_: Any) -> None:
-        raise TooManyRequestsError("Too often.", retry_after=7)
+    """The counter itself, used up call by call."""
+    client = Client(new_app(rate_limits=True))
+    client.session = session
 
-    monkeypatch.setattr("open311.views.discovery", refuse)
-    answer = client.get(f"/open311/discovery.{suffix}")
-    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
-    [fault] = read(answer)
-    assert (int(fault["code"]), fault["description"]) == (429, "Too often.")
+    def call(suffix: str) -> Any:
+        return client.open(
+            f"{URL}/{path}.{suffix}", method=method, environ_base={"REMOTE_ADDR": address}
+        )
+
+    statuses = [call("json").status_code for _ in range(most)]
+    assert set(statuses) == {403 if method == "POST" else 200}
+    for suffix, content_type in (("json", JSON), ("xml", XML)):
+        answer = call(suffix)
+        assert (answer.status_code, answer.content_type) == (429, content_type)
+        [fault] = read(answer)
+        assert int(fault["code"]) == 429
+        assert f"{most} calls" in fault["description"]
+        assert 0 < int(answer.headers["Retry-After"]) <= 121
+    # Nobody else is held up.
+    other = client.get(f"{URL}/services.json", environ_base={"REMOTE_ADDR": "198.51.100.63"})
+    assert other.status_code == 200
 
 
 def test_a_list_is_one_json_document_however_it_is_cut(world: World) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import http.client
+import io
 import itertools
 import subprocess
 import sys
@@ -25,7 +26,9 @@ import requests
 import sqlalchemy as sa
 from click.testing import Result
 from flask import Flask
+from PIL import Image
 from sqlalchemy.orm import Session
+from werkzeug.serving import make_server
 
 from accounts import keys
 from accounts.rules import Role
@@ -36,11 +39,12 @@ from geo.measures import destination
 from open311.client import Remote
 from open311.downstream import EndpointSpec, endpoints, load_endpoints, webhook_secret
 from open311.downstream_models import DownstreamEndpoint, Forwarding
-from reports import events
+from reports import events, media
+from reports.history import Author
 from reports.loading import load_routing_rules
 from reports.models import Note, Service, ServiceRequest
 from reports.routing.grammar import parse
-from reports.vocabulary import NoteKind, Source, Status
+from reports.vocabulary import ActorKind, NoteKind, Source, Status
 from tests.conftest import SECRET_KEY, new_database
 from tests.factories import (
     COMEDIE,
@@ -52,6 +56,7 @@ from tests.factories import (
     new_staff,
     new_team,
 )
+from tests.open311.album import jpeg
 from tests.open311.foreign import running
 from tests.workers.driving import happened
 from workers import downstreaming, pipeline
@@ -67,10 +72,19 @@ class Second:
     engine: sa.Engine
     key: str
     agent: dict[str, str]
+    process: subprocess.Popen[str]
     base: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.base = f"http://127.0.0.1:{self.port}"
+
+    def run(self) -> None:
+        """Let its pipeline work off what waits."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n"
 
     def stored(self) -> Sequence[Any]:
         with Session(self.engine) as session:
@@ -122,7 +136,7 @@ def second(postgres: Path, redis_url: str, tmp_path: Path) -> Iterator[Second]:
         assert process.stdin is not None
         try:
             port = int(process.stdout.readline())
-            yield Second(port, engine, key, agent)
+            yield Second(port, engine, key, agent, process)
         finally:
             process.stdin.close()
             try:
@@ -252,10 +266,11 @@ class First:
 def settled(
     committed_db: Flask, new_app: Callable[..., Flask], second: Second
 ) -> Iterator[Callable[..., First]]:
-    def settle(url: str, **spec: Any) -> First:
+    def settle(url: str, *, public_url: str | None = None, **spec: Any) -> First:
         app = new_app(
             open311_keys=f"metropole={second.key} other=x",
             outgoing_allow="127.0.0.1",
+            public_url=public_url,
         )
         jurisdictions.forget()
         with app.app_context(), transaction() as session:
@@ -319,6 +334,61 @@ def test_a_report_goes_over_and_what_becomes_of_it_comes_back(
     first.run()
     outbox = Path(first.app.extensions["settings"].data_dir) / "outbox"
     assert any("L’ampoule est changée." in letter.read_text() for letter in outbox.iterdir())
+
+
+@pytest.fixture
+def door() -> Iterator[list[Any]]:
+    """Serves the first Riverain, once there is one: its address, and then the application."""
+    door: list[Any] = []
+    server = make_server("127.0.0.1", 0, lambda environ, start: door[1](environ, start))
+    door.append(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield door
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
+def test_a_photo_goes_over_by_its_address(
+    settled: Callable[..., First], second: Second, door: list[Any]
+) -> None:
+    first = settled(
+        f"{second.base}/open311/v2",
+        public_url=door[0],
+        jurisdiction_id="metropole",
+        default_service="L-01",
+    )
+    door.append(first.app)
+    [report_id] = first.submit("Un lampadaire éteint devant l’école.")
+    staged = media.stage(
+        first.app.extensions["storage"], media.check_photos([io.BytesIO(jpeg("teal"))])
+    )
+    with first.app.app_context(), transaction() as session:
+        report = session.get_one(ServiceRequest, report_id)
+        media.insert_staged(
+            session,
+            report_id,
+            staged,
+            by=Author(ActorKind.REPORTER),
+            jurisdiction_id=report.jurisdiction_id,
+            now=utc_now(),
+        )
+    first.run()
+    if not second.stored():
+        # It waited until the photo was clean.
+        with first.app.app_context():
+            with transaction() as session:
+                session.execute(sa.update(Forwarding).values(next_attempt_at=utc_now()))
+            downstreaming.hand_over_due()
+    second.run()
+    [stored] = second.stored()
+    shown = requests.get(f"{second.base}/open311/v2/requests/{stored.id}.json", timeout=10).json()
+    photo = requests.get(f"{second.base}/{shown[0]['media_url'].split('/', 3)[3]}", timeout=10)
+    assert (photo.status_code, photo.headers["Content-Type"]) == (200, "image/jpeg")
+    with Image.open(io.BytesIO(photo.content)) as image:
+        red, green, blue = image.convert("RGB").getpixel((32, 24))  # type: ignore[misc]
+    assert (red < 20, green > 100, blue > 100) == (True, True, True)
 
 
 def test_over_a_line_that_loses_answers_nothing_is_lost_and_nothing_doubled(
