@@ -20,6 +20,7 @@ COMMANDS = {
     "accounts": "app.person_data_cli:accounts_commands",
     "audit": "accounts.audit.cli:audit_commands",
     "blocks": "accounts.blocks.cli:blocks_commands",
+    "evaluate": "app.evaluating:evaluate_commands",
     "jurisdictions": "app.city_cli:jurisdictions",
     "open311": "open311.cli:open311_commands",
     "outbox": "app.outbox_commands:outbox_commands",

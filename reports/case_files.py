@@ -116,6 +116,16 @@ def until(cases: Sequence[PastCase], now: datetime) -> list[PastCase]:
 
 
 @dataclass(frozen=True, slots=True)
+class ToldCase:
+    """What somebody wrote, and the kind of problem that it was filed as; "" where none is said."""
+
+    id: str
+    text: str
+    label: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class CaseFile:
     """What a file holds: the cases in its order, the rows left out, the names of its columns."""
 
@@ -168,6 +178,70 @@ def read(path: Path, zone: ZoneInfo, *, now: datetime) -> CaseFile:
     except (OSError, EOFError, zlib.error) as error:
         raise CaseFileError(f"{path} cannot be read to its end: {error}.") from error
     return CaseFile(cases, bad, frozenset(header))
+
+
+#: Under which names files have what somebody wrote, what it was filed as, and when: the first that
+#: is there.
+_TOLD = {
+    "id": ("id", "ID"),
+    "text": (WORDS, "Description"),
+    "label": ("type", "Title"),
+    "at": ("opened_at", "Date Created"),
+}
+
+
+def told(path: Path, zone: ZoneInfo, *, with_labels: bool = True) -> list[ToldCase]:
+    """What people wrote, of a file that needs neither places nor dates: every row of it.
+
+    Args:
+        with_labels: False reads no label at all, whether the file has one or not.
+
+    Raises:
+        CaseFileError: it cannot be read as such a file.
+    """
+    found: list[ToldCase] = []
+    try:
+        rows = _rows(path)
+        header = [name.strip() for name in next(rows, (0, []))[1]]
+        at = {
+            part: next((header.index(name) for name in names if name in header), None)
+            for part, names in _TOLD.items()
+        }
+        for part in ("id", "text", "label") if with_labels else ("id", "text"):
+            if at[part] is None:
+                raise CaseFileError(f"{path} lacks the column {' or '.join(_TOLD[part])}.")
+
+        def value(fields: Sequence[str], part: str) -> str:
+            index = at[part]
+            if index is None or index >= len(fields):
+                return ""
+            text = fields[index].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            return clean(text).strip()[:LONGEST_WORDS]
+
+        for _, fields in rows:
+            if not fields:
+                continue
+            found.append(
+                ToldCase(
+                    id=value(fields, "id"),
+                    text=value(fields, "text"),
+                    label=" ".join(value(fields, "label").split()) if with_labels else "",
+                    at=_told_at(value(fields, "at"), zone),
+                )
+            )
+    except (OSError, EOFError, zlib.error) as error:
+        raise CaseFileError(f"{path} cannot be read to its end: {error}.") from error
+    return found
+
+
+def _told_at(text: str, zone: ZoneInfo) -> datetime | None:
+    """An instant as files have it, or seconds of Unix time; None of what is neither."""
+    try:
+        if text.isdigit():
+            return datetime.fromtimestamp(int(text), UTC)
+        return _instant("at", text, zone)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
