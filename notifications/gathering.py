@@ -157,6 +157,7 @@ _REPORT = sa.select(
     ServiceRequest.address_given,
     ServiceRequest.team_id,
     ServiceRequest.parent_id,
+    ServiceRequest.joined_count,
     ServiceRequest.requested_at,
     ServiceRequest.updated_at,
     ServiceRequest.due_at,

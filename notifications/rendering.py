@@ -164,6 +164,7 @@ def _facts(
         team=pick(team.names, locale, place.default_locale) if team is not None else "",
         note=note,
         parent_number=other.number if other is not None else None,
+        reports=1 + (other or lead).joined_count,
         is_reporter=follower.is_reporter,
         contact=_contact(place),
         reopen_until=_day(place, locale, zone, reopen_until),

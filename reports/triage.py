@@ -87,6 +87,7 @@ def triage(
             leader = by_id.get(case.parent_id)
             case.team_id = leader.team_id if leader else outside[case.parent_id]
     triage_rows.store(session, cases)
+    triage_rows.remember_said(session, cases)
     triage_rows.write_history(session, cases, now)
     led = set(triage_rows.joins(cases)) | {case.row.id for case in cases if case.row.has_children}
     evidence.weigh(session, led, now=max(case.at for case in cases))

@@ -29,6 +29,7 @@ from reports.routing import deciding
 from reports.routing.deciding import BY_PERSON, RoutingPlan
 from reports.vocabulary import (
     OPEN_STATUSES,
+    ActorKind,
     HistoryKind,
     PhotoState,
     Source,
@@ -202,6 +203,29 @@ def store(session: Session, cases: Sequence[Case]) -> None:
     )
 
 
+def remember_said(session: Session, cases: Sequence[Case]) -> None:
+    """Keep as labels what reporters said of their reports and others; staff's word stands."""
+    said = [
+        (case, other_id, is_same)
+        for case in cases
+        if case.is_first
+        for other_id, is_same in (
+            *([(case.row.same_as, True)] if case.row.same_as is not None else []),
+            *((other_id, False) for other_id in case.row.not_same_as or ()),
+        )
+    ]
+    if said:
+        session.execute(
+            _SAID,
+            {
+                "ids": [case.row.id for case, _, _ in said],
+                "others": [other_id for _, other_id, _ in said],
+                "same": [is_same for _, _, is_same in said],
+                "times": [case.row.requested_at for case, _, _ in said],
+            },
+        )
+
+
 def write_history(session: Session, cases: Sequence[Case], now: datetime) -> None:
     """Append what happened to each report."""
     entries: list[Entry] = []
@@ -323,6 +347,16 @@ _PARENTS = sa.text(
     """
 )
 
+
+_SAID = sa.text(
+    f"""
+    INSERT INTO pair_verdicts (report_id, other_id, is_same, said_by, said_at)
+    SELECT f.id, f.other_id, f.is_same, '{ActorKind.REPORTER}', f.at
+      FROM unnest(:ids ::uuid[], :others ::uuid[], :same ::boolean[], :times ::timestamptz[])
+           AS f(id, other_id, is_same, at)
+    ON CONFLICT (report_id, other_id) DO NOTHING
+    """
+)
 
 _STORE = sa.text(
     """

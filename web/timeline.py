@@ -77,6 +77,8 @@ class ReportPage:
     photos: Sequence[Photo]
     photos_waiting: int
     followers: int
+    #: How many told of the problem or said "me too", wherever the work on it is done.
+    people: int
     address: str | None
     point: Point | None
 
@@ -166,6 +168,16 @@ def _page(session: Session, report: ServiceRequest, *, is_reporter: bool) -> Rep
             .select_from(Photo)
             .where(Photo.report_id == report.id, Photo.state == PhotoState.STAGED.value)
         ).one()
+    followers = session.scalars(
+        sa.select(sa.func.count())
+        .select_from(Follower)
+        .where(
+            Follower.report_id == (report.parent_id or report.id),
+            Follower.left_at.is_(None),
+            Follower.confirmed_at.is_not(None),
+            Follower.is_reporter.is_(False),
+        )
+    ).one()
     return ReportPage(
         report=report,
         place=jurisdictions.by_id(session, report.jurisdiction_id),
@@ -175,16 +187,8 @@ def _page(session: Session, report: ServiceRequest, *, is_reporter: bool) -> Rep
         story=_with_parent(session, report, is_reporter=is_reporter),
         photos=photos.get(report.id, []),
         photos_waiting=waiting,
-        followers=session.scalars(
-            sa.select(sa.func.count())
-            .select_from(Follower)
-            .where(
-                Follower.report_id == (report.parent_id or report.id),
-                Follower.left_at.is_(None),
-                Follower.confirmed_at.is_not(None),
-                Follower.is_reporter.is_(False),
-            )
-        ).one(),
+        followers=followers,
+        people=1 + (parent or report).joined_count + followers,
         address=public_address(address, precision),
         point=public_point(point, precision) if point is not None else None,
     )

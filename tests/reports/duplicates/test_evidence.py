@@ -1,0 +1,139 @@
+"""Evidence counts, raises the priority and gives it back; a person's word is final."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from accounts.rules import Role
+from core.clock import utc_now
+from core.tokens import Purpose, token_for
+from reports import conversation
+from reports.duplicates import joining
+from reports.history import Author
+from reports.models import HistoryEntry, Service, ServiceRequest
+from reports.triage import triage
+from reports.vocabulary import ActorKind, Status
+from tests.factories import (
+    new_follower,
+    new_jurisdiction,
+    new_report,
+    new_service,
+    new_staff,
+    new_team,
+    stored,
+)
+
+STAFF = Author(ActorKind.STAFF)
+
+
+def new_city(session: Session, **values: Any) -> Service:
+    return new_service(session, **{"evidence_priority": [[3, 1], [6, 2]], **values})
+
+
+def test_from_so_many_people_on_it_is_more_urgent(session: Session) -> None:
+    service = new_city(session)
+    leader = new_report(session, service, status=Status.TRIAGED)
+    for size, expected in ((1, 0), (1, 1), (2, 1), (1, 2)):
+        ids = [new_report(session, service).id for _ in range(size)]
+        triage(session, ids, now=utc_now())
+        session.refresh(leader)
+        assert leader.priority == expected
+    assert (leader.joined_count, leader.priority_by) == (5, "evidence")
+    entries = stored(session, HistoryEntry, report_id=leader.id, kind="priority_changed")
+    assert [(e.data["from"], e.data["to"], e.data["people"]) for e in entries] == [
+        (0, 1, 3),
+        (1, 2, 6),
+    ]
+
+
+def test_separating_takes_the_priority_back(session: Session) -> None:
+    service = new_city(session)
+    leader, one, two = (new_report(session, service, status=Status.TRIAGED) for _ in range(3))
+    for child in (one, two):
+        joining.join(session, child, leader, by=STAFF, now=utc_now())
+    assert (leader.priority, leader.joined_count) == (1, 2)
+    joining.unjoin(session, two, by=STAFF, now=utc_now())
+    assert (leader.priority, leader.priority_by, leader.joined_count) == (0, None, 1)
+
+
+def test_followers_are_evidence_once_they_have_confirmed_and_until_they_leave(
+    session: Session,
+) -> None:
+    service = new_city(session)
+    leader = new_report(session, service, status=Status.TRIAGED)
+    new_follower(session, leader)
+    follower = new_follower(session, leader, is_confirmed=False)
+    secret = "s" * 32
+    token = token_for(secret, Purpose.CONFIRM, follower.id, 1)
+    conversation.confirm(session, follower.id, token, secret=secret, now=utc_now())
+    session.refresh(leader)
+    assert leader.priority == 1
+    token = token_for(secret, Purpose.LEAVE, follower.id, 1)
+    conversation.leave(session, follower.id, token, secret=secret, now=utc_now())
+    session.refresh(leader)
+    assert leader.priority == 0
+
+
+def test_rules_give_more_than_evidence_and_keep_it(session: Session) -> None:
+    service = new_city(session)
+    leader = new_report(session, service, status=Status.TRIAGED, priority=2)
+    new_report(session, service, parent=leader)
+    children = [new_report(session, service).id for _ in range(3)]
+    triage(session, children, now=utc_now())
+    session.refresh(leader)
+    assert (leader.priority, leader.priority_by) == (2, None)
+
+
+def test_a_service_may_say_that_evidence_changes_nothing(session: Session) -> None:
+    service = new_city(session, evidence_priority=[])
+    leader = new_report(session, service, status=Status.TRIAGED)
+    triage(session, [new_report(session, service).id for _ in range(9)], now=utc_now())
+    session.refresh(leader)
+    assert (leader.joined_count, leader.priority) == (9, 0)
+
+
+def test_what_a_person_set_stays_until_a_person_takes_it_back(
+    client: FlaskClient, session: Session
+) -> None:
+    city = new_jurisdiction(session)
+    service, team = new_city(session, jurisdiction_id=city.id), new_team(session, city)
+    leader = new_report(session, service, status=Status.TRIAGED, team=team)
+    staff = new_staff(session, city, Role.MANAGER)
+
+    def say(priority: str | None) -> ServiceRequest:
+        answer = client.post(
+            f"/api/v1/reports/{leader.id}/priority",
+            json={"priority": priority},
+            headers=staff.headers,
+        )
+        assert answer.status_code == 200, answer.text
+        session.refresh(leader)
+        return leader
+
+    assert (say("low").priority, leader.priority_by) == (-1, "person")
+    triage(session, [new_report(session, service).id for _ in range(4)], now=utc_now())
+    session.refresh(leader)
+    assert (leader.priority, leader.joined_count) == (-1, 4)
+    assert (say(None).priority, leader.priority_by) == (1, "evidence")
+    leader.status = Status.CLOSED.value
+    session.flush()
+    refused = client.post(
+        f"/api/v1/reports/{leader.id}/priority", json={"priority": "high"}, headers=staff.headers
+    )
+    assert refused.status_code == 409
+
+
+def test_everybody_sees_how_many_told_of_it(client: FlaskClient, session: Session) -> None:
+    service = new_city(session)
+    leader = new_report(session, service, status=Status.TRIAGED)
+    for _ in range(2):
+        child = new_report(session, service, parent=leader)
+    new_follower(session, leader)
+    new_follower(session, leader, is_confirmed=False)
+    new_follower(session, child)
+    shown = client.get(f"/api/v1/reports/{leader.id}").json
+    assert shown is not None
+    assert (shown["people"], shown["duplicates"], shown["followers"]) == (5, 2, 2)
