@@ -58,7 +58,7 @@ class Seen:
     """A forwarding and its sendings, in their order."""
 
     row: Any
-    attempts: Sequence[ForwardingAttempt]
+    attempts: Sequence[Any]
 
 
 def of_report(session: Session, report_id: UUID) -> list[Seen]:
@@ -219,9 +219,15 @@ def _seen(session: Session, statement: sa.Select[Any]) -> list[Seen]:
     rows = session.execute(statement).all()
     if not rows:
         return []
-    attempts: dict[UUID, list[ForwardingAttempt]] = {}
-    for attempt in session.scalars(
-        sa.select(ForwardingAttempt)
+    attempts: dict[UUID, list[Any]] = {}
+    for attempt in session.execute(
+        sa.select(
+            ForwardingAttempt.forwarding_id,
+            ForwardingAttempt.begun_at,
+            ForwardingAttempt.ended_at,
+            ForwardingAttempt.outcome,
+            ForwardingAttempt.fault,
+        )
         .where(ForwardingAttempt.forwarding_id.in_([row.id for row in rows]))
         .order_by(ForwardingAttempt.id)
     ):

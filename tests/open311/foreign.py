@@ -74,7 +74,8 @@ class Foreign:
 
     def fail(self, *kinds: str) -> None:
         """Do this at the next POSTs: a status, `lost` (taken, no answer), `refused` (not taken, no
-        answer), `late` (taken, answered too late), `html`, `empty`, `lost 500` (taken, 500)."""
+        answer), `late` (taken, answered too late), `html`, `empty`, `lost 500` (taken, 500), `echo`
+        (400 that says the description again)."""
         self.faults.extend(kinds)
 
     def stored(self) -> list[str]:
@@ -149,7 +150,7 @@ class Foreign:
             return 200, "service_requests", self.show(call.fields)
         if first == "requests":
             one = self.requests.get(rest)
-            if one is not None and not one["hidden"]:
+            if one is not None and not (one["hidden"] or self.hides):
                 return 200, "service_requests", [self._shown(one)]
         if first == "tokens" and rest in self.tokens:
             found = {"token": rest, "service_request_id": self.tokens[rest]}
@@ -237,6 +238,10 @@ def running() -> Iterator[Foreign]:
             elif fault == "lost 500":
                 foreign.answer(call)
                 self._send(500, "text/html", PAGE)
+            elif fault == "echo":
+                content = [{"code": 400, "description": call.fields["description"]}]
+                kind, body = foreign.written(call, "errors", content)
+                self._send(400, kind, body)
             elif fault.startswith("429"):
                 self._send(429, "text/plain", b"Slow down", {"Retry-After": "90"})
             elif fault:

@@ -20,7 +20,7 @@ from reports.history import Author
 from reports.models import HistoryEntry, ServiceRequest
 from reports.vocabulary import ActorKind, NoteKind, Status
 from tests.conftest import SECRET_KEY
-from tests.factories import new_team, stored
+from tests.factories import new_follower, new_team, stored
 from tests.open311.foreign import Foreign, running
 from tests.open311.handing import Handing, settle
 
@@ -213,6 +213,12 @@ def test_a_missing_or_unknown_status_changes_nothing_and_is_logged(
     assert report.version == version
     [line] = [line for line in lines if line["event"] == "downstream.status_ignored"]
     assert line["because"] == because
+    # Not again at every look.
+    for _ in range(3):
+        handing.later(minutes=10)
+        with structlog.testing.capture_logs() as lines:
+            handing.poll()
+        assert [line for line in lines if line["event"] == "downstream.status_ignored"] == []
 
 
 def test_without_times_a_changed_word_counts_from_our_last_look(
@@ -230,16 +236,113 @@ def test_without_times_a_changed_word_counts_from_our_last_look(
     assert status_of(handing, report) is Status.REOPENED
 
 
-def test_a_request_that_they_do_not_show_stays_as_it_is(handing: Handing, foreign: Foreign) -> None:
+@pytest.mark.parametrize("style", [ListStyle.IDS, ListStyle.SINGLE])
+def test_a_request_that_they_do_not_show_stays_as_it_is_and_is_logged_once(
+    settled: Settle, foreign: Foreign, style: ListStyle
+) -> None:
+    handing = settled(list=style)
     report = sent(handing)
+
+    def logged() -> int:
+        with structlog.testing.capture_logs() as lines:
+            assert handing.poll()["missing"] == int(foreign.hides)
+        handing.later(minutes=10)
+        return len([line for line in lines if line["event"] == "downstream.status_ignored"])
+
     foreign.hides = True
-    assert handing.poll()["missing"] == 1
+    begun = handing.now
+    assert [logged() for _ in range(4)] == [1, 0, 0, 0]
+    assert handing.forwarding_of(report).missing_since == begun
     assert status_of(handing, report) is Status.TRIAGED
+    # It comes back, and is gone once more: that is news.
+    foreign.hides = False
+    assert logged() == 0
+    assert handing.forwarding_of(report).missing_since is None
+    foreign.hides = True
+    assert [logged() for _ in range(2)] == [1, 0]
     foreign.hides = False
     foreign.say("1", "closed", handing.now)
     handing.later(minutes=10)
     handing.poll()
     assert status_of(handing, report) is Status.RESOLVED
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=3), timedelta(days=365 * 70)])
+def test_a_clock_that_is_ahead_does_not_block_what_comes_later(
+    settled: Settle, foreign: Foreign, ahead: timedelta
+) -> None:
+    handing = settled()
+    report = sent(handing)
+    foreign.say("1", "in_progress", handing.now + ahead)
+    handing.poll()
+    # The word has changed since our last look, so it counts from there.
+    assert status_of(handing, report) is Status.IN_PROGRESS
+    assert handing.forwarding_of(report).remote_at is None
+    handing.later(minutes=10)
+    foreign.say("1", "closed", handing.now - timedelta(minutes=1))
+    handing.poll()
+    assert status_of(handing, report) is Status.RESOLVED
+
+
+def test_a_clock_that_is_ahead_does_not_undo_what_is_done_here_again_and_again(
+    settled: Settle, foreign: Foreign
+) -> None:
+    handing = settled()
+    report = sent(handing)
+    foreign.say("1", "closed", handing.now + timedelta(days=3650))
+    handing.poll()
+    assert status_of(handing, report) is Status.RESOLVED
+    handing.later(minutes=10)
+    moved(handing, report, Status.REOPENED)
+    for _ in range(3):
+        handing.later(minutes=10)
+        handing.poll()
+    assert status_of(handing, report) is Status.REOPENED
+
+
+def test_a_time_far_ahead_that_was_believed_before_blocks_nothing_any_more(
+    settled: Settle, foreign: Foreign
+) -> None:
+    handing = settled()
+    report = sent(handing)
+    row = handing.forwarding_of(report)
+    row.remote_status, row.remote_at = "open", handing.now + timedelta(days=3650)
+    handing.session.flush()
+    foreign.say("1", "closed", handing.now - timedelta(minutes=1))
+    handing.poll()
+    assert status_of(handing, report) is Status.RESOLVED
+    assert handing.forwarding_of(report).remote_at < handing.now  # type: ignore[operator]
+
+
+def test_a_clock_that_is_a_little_ahead_is_believed(settled: Settle, foreign: Foreign) -> None:
+    handing = settled()
+    report = sent(handing)
+    foreign.say("1", "closed", handing.now + timedelta(minutes=1))
+    handing.poll()
+    assert handing.forwarding_of(report).remote_at is not None
+    assert status_of(handing, report) is Status.RESOLVED
+
+
+def test_words_that_bring_back_the_reporters_contact_do_not_reach_the_public(
+    handing: Handing, foreign: Foreign
+) -> None:
+    report = sent(handing)
+    new_follower(
+        handing.session, report, is_reporter=True, email="ana@exemple.org", name="Ana Roux"
+    )
+    foreign.updates.append(
+        {
+            "update_id": "7",
+            "service_request_id": "1",
+            "status": "in_progress",
+            "description": "Vu avec Ana Roux (ana@exemple.org).",
+            "updated_datetime": handing.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+    )
+    handing.later(minutes=10)
+    handing.poll()
+    [said] = handing.notes_of(report, NoteKind.PUBLIC)
+    assert said == "Vu avec […] ([…])."
 
 
 def test_a_rejection_always_says_why(handing: Handing, foreign: Foreign) -> None:
