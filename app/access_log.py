@@ -26,7 +26,7 @@ def install(app: Flask) -> None:
 
 
 def _begin() -> None:
-    given = request.headers.get("X-Request-Id", "")
+    given = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.started = time.perf_counter()
     g.request_id = given if _REQUEST_ID.fullmatch(given) else str(new_id())
     structlog.contextvars.clear_contextvars()
@@ -34,9 +34,11 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    if "request_id" not in g:
+    request_id = g.get("request_id")
+    if request_id is None:
         return response
-    response.headers["X-Request-Id"] = g.request_id
+    # Nothing else answers with one, so that nobody need look for another.
+    response.headers.add("X-Request-Id", request_id)
     rule = request.url_rule.rule if request.url_rule else None
     if rule not in ("/healthz", "/readyz", "/metrics"):
         log.info(

@@ -1,6 +1,7 @@
 """Puts the whole application together; `app.create_app` is its only caller.
 
-`compose` reads from top to bottom: foundation, API, logs and metrics, features, pages, commands.
+`compose` reads from top to bottom: foundation, API, logs and metrics, features, pages, headers,
+commands.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ def compose(settings: Settings | None = None) -> Flask:
     app = foundation.lay(settings)
     json_api = api.install(app)
     access_log.install(app)
-    headers.install(app)
     metrics.install(app)
     health.install(app)
     register_features(app, json_api)
     register_pages(app, json_api)
+    headers.install(app)
     register_commands(app)
     access.check_routes(app)
     return app

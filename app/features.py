@@ -6,6 +6,7 @@ from flask import Flask
 from flask_cors import CORS
 
 from app.config import Settings
+from app.headers import EXPOSED
 from core import limits
 from core.api import Api
 from core.tally import Tally
@@ -86,7 +87,7 @@ def register_features(app: Flask, json_api: Api) -> None:
             "X-Proof-Of-Work",
             "X-Tracking-Token",
         ],
-        expose_headers=["ETag", "Idempotent-Replayed", "Link", "Retry-After", "X-Request-Id"],
+        expose_headers=list(EXPOSED),
         max_age=3600,
     )
 

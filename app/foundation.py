@@ -5,13 +5,16 @@ Workers run on this alone; the web adds routes, pages and commands in `app.compo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 
 from app.config import Settings
 from app.embedded import layout
 from core import logging
-from core.db import db, refuse_dead_connections
+from core.db import SINGLE_WRITES, db, refuse_dead_connections, single_writes
 from reports.storage import open_storage
 
 
@@ -21,13 +24,16 @@ def lay(settings: Settings | None = None) -> Flask:
     logging.configure(settings.log_level)
     redis_url = settings.redis_url or layout.redis_url(settings.data_dir)
 
-    app = Flask(__name__, static_folder=None)
+    app = Application(__name__, static_folder=None)
     app.session_interface = NoSessions()
     app.extensions["settings"] = settings
+    database_url = settings.database_url or layout.database_url(settings.data_dir)
+    engine_options = _engine_options(settings)
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        SQLALCHEMY_DATABASE_URI=settings.database_url or layout.database_url(settings.data_dir),
-        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
+        SQLALCHEMY_DATABASE_URI=database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options,
+        SQLALCHEMY_BINDS={SINGLE_WRITES: single_writes(database_url, engine_options)},
         REDIS_URL=redis_url,
         BASE_URL=settings.base_url,
         DEFAULT_JURISDICTION=settings.default_jurisdiction,
@@ -40,8 +46,17 @@ def lay(settings: Settings | None = None) -> Flask:
     app.extensions["storage"] = open_storage(settings.storage_url, settings.data_dir)
     db.init_app(app)
     with app.app_context():
-        refuse_dead_connections(db.engine)
+        for engine in db.engines.values():
+            refuse_dead_connections(engine)
     return app
+
+
+class Application(Flask):
+    """Flask without what a request here never uses, and would pay for."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function itself: no view or hook is a coroutine, so none is asked, a dozen times."""
+        return func
 
 
 class NoSessions(SessionInterface):

@@ -6,9 +6,11 @@ What an answer says of itself stands; this adds what it left out, and takes the 
    Pages and photos state their own (`web.pages`, `web.public`); none allows an inline script.
 2. `Strict-Transport-Security`, where people come over https.
 3. `X-Content-Type-Options: nosniff`: everything is only what its type says.
-4. `Cross-Origin-Resource-Policy` and `-Opener-Policy`: other sites may read the API, which takes
+4. `Access-Control-Allow-Origin: *` where pages of other sites may read; what they ask before a
+   write (`OPTIONS`) is answered by Flask-CORS, in `app.features`.
+5. `Cross-Origin-Resource-Policy` and `-Opener-Policy`: other sites may read the API, which takes
    no cookie from them, and what an answer itself gives free; nothing else, and no page's window.
-5. `Cache-Control: no-store` on whatever was answered to somebody who is signed in.
+6. `Cache-Control: no-store` on whatever was answered to somebody who is signed in.
 """
 
 from __future__ import annotations
@@ -30,9 +32,17 @@ PERMISSIONS_POLICY = (
 #: First parts of paths that pages of other sites may read; no cookie of ours comes with them.
 _OPEN_TO_ALL = ("/api/", "/open311/", "/ogc/")
 
+#: What those pages may read beside the body.
+EXPOSED = ("ETag", "Idempotent-Replayed", "Link", "Retry-After", "X-Request-Id")
+
+_SHARED = [
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Expose-Headers", ", ".join(EXPOSED)),
+]
+
 
 def install(app: Flask) -> None:
-    """Complete the headers of every answer of `app`."""
+    """Complete the headers of every answer of `app`; after every other hook of the application."""
     usual = {
         "content-security-policy": ("Content-Security-Policy", NOTHING),
         "x-content-type-options": ("X-Content-Type-Options", "nosniff"),
@@ -50,8 +60,10 @@ def install(app: Flask) -> None:
         # Each look-up reads the whole list again: it is read once instead.
         said = {name.lower() for name, _ in headers}
         headers.extend([pair for name, pair in usual.items() if name not in said])
+        is_open = request.path.startswith(_OPEN_TO_ALL)
+        if is_open and "access-control-allow-origin" not in said and request.method != "OPTIONS":
+            headers.extend(_SHARED)
         if resource.lower() not in said:
-            is_open = request.path.startswith(_OPEN_TO_ALL)
             headers.add(resource, "cross-origin" if is_open else "same-origin")
         if "cache-control" not in said:
             actor = g.get("actor")

@@ -6,6 +6,7 @@ gauges about queues are read from the database when they are asked for.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 
@@ -41,11 +42,24 @@ def install(app: Flask) -> None:
 
 
 def _count(response: Response) -> Response:
-    route = request.url_rule.rule if request.url_rule else "none"
-    REQUESTS.labels(request.method, route, str(response.status_code)).inc()
-    if "started" in g:
-        SECONDS.labels(route).observe(time.perf_counter() - g.started)
+    rule = request.url_rule
+    route = rule.rule if rule else "none"
+    _answered(request.method, route, response.status_code).inc()
+    started = g.get("started")
+    if started is not None:
+        _taken(route).observe(time.perf_counter() - started)
     return response
+
+
+@functools.cache
+def _answered(method: str, route: str, status: int) -> Counter:
+    """The counter of these labels: the library looks it up under a lock, and as text, each time."""
+    return REQUESTS.labels(method, route, str(status))
+
+
+@functools.cache
+def _taken(route: str) -> Histogram:
+    return SECONDS.labels(route)
 
 
 def metrics() -> Response:

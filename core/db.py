@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 import select
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,6 +57,30 @@ def one_of(column: str, values: type[enum.StrEnum] | list[str], name: str) -> sa
     return sa.CheckConstraint(f"{column} IN ({allowed})", name=name)
 
 
+#: A connection that was in use so recently is taken to be alive, seconds.
+FRESH_S = 0.1
+
+_USED_AT = "used_at"
+
+#: Bind key of the engine of `single_write`; see `single_writes`.
+SINGLE_WRITES = "single_writes"
+
+
+def single_writes(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the engine of `single_write`, for `SQLALCHEMY_BINDS`.
+
+    Args:
+        options: those of the main engine.
+    """
+    return {
+        **options,
+        "url": url,
+        "isolation_level": "AUTOCOMMIT",
+        # Nothing is open when a connection comes back: there is nothing to roll back.
+        "pool_reset_on_return": None,
+    }
+
+
 #: What a function needs that reads and writes by plain statements only.
 Executor = Session | sa.Connection
 
@@ -80,15 +105,15 @@ def single_write() -> Iterator[Executor]:
     """A transaction for a block that writes with at most one statement.
 
     PostgreSQL commits a statement by itself, which saves BEGIN and COMMIT, two round trips of
-    three, and a plain connection saves the ORM's bookkeeping: intake's hot path. Where a session
-    is open already it is an ordinary transaction of that session.
+    three; a plain connection saves the ORM's bookkeeping, and a pool whose connections commit by
+    themselves saves telling each of them so: intake's hot path. Where a session is open already it
+    is an ordinary transaction of that session.
     """
     if db.session.registry.has():
         with transaction() as session:
             yield session
     else:
-        with db.engine.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT")
+        with db.engines[SINGLE_WRITES].connect() as connection:
             yield connection
 
 
@@ -96,17 +121,31 @@ def refuse_dead_connections(engine: sa.Engine) -> None:
     """Let the pool of `engine` notice, before it is used, that the server closed a connection.
 
     An idle connection has nothing to read; one whose server went away has its end to read. Asking
-    the socket costs microseconds, where SQLAlchemy's pre-ping costs three round trips.
+    the socket costs microseconds, where SQLAlchemy's pre-ping costs three round trips. One that was
+    in use a moment ago is not asked: asking lets go of the interpreter's lock, and under load the
+    request then waits for its turn again.
     """
 
+    @sa.event.listens_for(engine, "checkin")
+    def note(_connection: Any, record: Any) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
     @sa.event.listens_for(engine, "checkout")
-    def look(connection: Any, _record: Any, _proxy: Any) -> None:
+    def look(connection: Any, record: Any, _proxy: Any) -> None:
         if connection.closed:
             raise sa.exc.DisconnectionError
+        if time.monotonic() - record.info.get(_USED_AT, 0.0) < FRESH_S:
+            return
         poll = select.poll()
         poll.register(connection.fileno(), select.POLLIN)
         if poll.poll(0):
             raise sa.exc.DisconnectionError
+
+
+def close_connections() -> None:
+    """Close every connection that no thread holds; of the application in hand."""
+    for engine in db.engines.values():
+        engine.dispose()
 
 
 def note_use(

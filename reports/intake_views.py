@@ -162,7 +162,9 @@ def submit_report() -> ResponseReturnValue:
         place = _same_place(draft.point, draft.service_code)
         if place is not None:
             hold_place(place)
-    photos = media.check_photos([file.stream for file in request.files.getlist("photos")])
+    # Asking for files makes Werkzeug parse a form; JSON has none.
+    files = [] if request.is_json else request.files.getlist("photos")
+    photos = media.check_photos([file.stream for file in files])
     caller = Caller(
         actor=current_actor(),
         address=request.remote_addr or "",

@@ -37,7 +37,7 @@ from core.errors import ConflictError, ForbiddenError, InvalidError
 from core.i18n import spoken
 from core.ids import new_id
 from core.outbox import current_request_id
-from core.tokens import Purpose, token_for
+from core.tokens import Purpose, mac, token_for
 from geo import jurisdictions
 from geo.cells import cell_of
 from geo.jurisdictions import JurisdictionRef
@@ -496,7 +496,7 @@ def _id_of(caller: Caller, place: JurisdictionRef, secret: str) -> UUID | None:
     if caller.idempotency_key is None:
         return None
     text = f"intake-id|{place.id}|{caller.actor.person_id}|{caller.idempotency_key}"
-    raw = bytearray(hmac.digest(secret.encode(), text.encode(), "sha256")[:16])
+    raw = bytearray(mac(secret, text.encode())[:16])
     raw[6] = (raw[6] & 0x0F) | 0x80
     raw[8] = (raw[8] & 0x3F) | 0x80
     return UUID(bytes=bytes(raw))
@@ -515,7 +515,7 @@ def _caller_hash(caller: Caller, report_id: UUID, secret: str) -> bytes:
         who = f"key|{caller.idempotency_key}"
     else:
         who = f"address|{caller.address}"
-    return hmac.digest(secret.encode(), f"intake-caller|{report_id}|{who}".encode(), "sha256")
+    return mac(secret, f"intake-caller|{report_id}|{who}".encode())
 
 
 def _replayed(

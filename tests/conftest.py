@@ -30,7 +30,7 @@ from accounts import blocks
 from app import create_app, migrating
 from app.config import Settings
 from app.embedded import layout, preparing, servers, sharing
-from core.db import db
+from core.db import close_connections, db
 from geo import jurisdictions
 
 TEMPLATE = "riverain_template"
@@ -103,7 +103,7 @@ def _build_template(data_dir: Path) -> None:
         migrating.install(app)
         with app.app_context():
             upgrade()
-            db.engine.dispose()
+            close_connections()
         connection.execute(f"ALTER DATABASE building RENAME TO {TEMPLATE}".encode())
 
 
@@ -132,7 +132,7 @@ def app(
     app.testing = True
     yield app
     with app.app_context():
-        db.engine.dispose()
+        close_connections()
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def new_app(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Calla
     yield make
     for other in made:
         with other.app_context():
-            db.engine.dispose()
+            close_connections()
 
 
 def _settings(data_dir: Path, database_url: str, redis_url: str, **others: Any) -> Settings:

@@ -53,7 +53,7 @@ BUSY_LOOKS = 25
 
 #: In a flood, of so many events a look, the next look waits until a batch has come together: many
 #: at once cost the workers, and so the web beside them, much less than a few at a time.
-FLOOD, FLOOD_S = 10, 0.15
+FLOOD, FLOOD_S = 10, 0.5
 
 #: After a failure the wait doubles from the first to the second.
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0

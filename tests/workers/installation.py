@@ -28,7 +28,7 @@ from app import foundation, migrating, supervised
 from app.config import Settings
 from app.embedded import preparing
 from core.clock import utc_now
-from core.db import db, transaction
+from core.db import close_connections, transaction
 from geo import jurisdictions
 from geo.measures import Point
 from reports import catalogue, submission
@@ -127,7 +127,7 @@ class Installation:
                 process.wait()
         if hasattr(self, "app"):
             with self.app.app_context():
-                db.engine.dispose()
+                close_connections()
         preparing.tidy(self.data_dir)
 
     def load_city(self, services: int = 5) -> list[str]:
