@@ -12,6 +12,7 @@ from flask.cli import AppGroup
 
 #: Name of the subcommand, and where it is: module and attribute.
 SUBCOMMANDS = {
+    "routing": "app.evaluating.routing:routing_command",
     "text": "app.evaluating.text:text_command",
 }
 

@@ -38,7 +38,8 @@ def posts(
         asked = asked.where(Person.email.in_(sorted(emails)))
     found: dict[str, list[Post]] = defaultdict(list)
     for email, person_id, team_id in session.execute(asked):
-        found[email].append((person_id, team_id))
+        if email is not None:
+            found[email].append((person_id, team_id))
     return dict(found)
 
 

@@ -1,0 +1,103 @@
+"""Warnings about rules: what never applies, and what meets by accident."""
+
+from __future__ import annotations
+
+import pytest
+
+from reports.routing.grammar import parse
+from reports.routing.overlapping import warnings
+
+GROUPS = {"pothole": "roads", "manhole": "roads", "lamp": "lights"}
+
+
+def told(text: str) -> list[tuple[int, str, str]]:
+    rules = parse(f"{text}\notherwise team desk\n")
+    return [(found.line, found.word, found.reason) for found in warnings(rules, GROUPS)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rule a when service pothole then team x\nrule b when service pothole then team y",
+        "rule a when group roads then team x\nrule b when service pothole then team y",
+        (
+            "rule a when service pothole, lamp then team x\n"
+            "rule b when service lamp and in wards: w1 then team y"
+        ),
+        (
+            "rule a when in wards: w1, w2 then team x\n"
+            "rule b when in wards: w2 and source app then team y"
+        ),
+        (
+            "rule a when attribute depth at least 5 then team x\n"
+            "rule b when attribute depth at least 9 then team y"
+        ),
+        "rule a when not source app then team x\nrule b when source phone then team y",
+        "rule a when not in wards: w1 then team x\nrule b when not in wards: w1, w2 then team y",
+    ],
+)
+def test_a_rule_that_an_earlier_one_leaves_nothing_never_applies(text: str) -> None:
+    [(line, word, reason)] = told(text)
+    assert (line, word) == (2, "b")
+    assert "rule a (line 1) before it caught every report" in reason
+
+
+def test_several_earlier_rules_together_leave_nothing() -> None:
+    [(_, word, reason)] = told(
+        "rule a when service pothole then team x\n"
+        "rule b when service lamp then team y\n"
+        "rule c when service lamp, pothole and in wards: w1 then team z"
+    )
+    assert word == "c"
+    assert "rules b (line 2), a (line 1)" in reason
+
+
+def test_an_accidental_meeting_says_which_rules_and_where() -> None:
+    [(line, word, reason)] = told(
+        "rule a when service pothole and in wards: w1 then team x\n"
+        "rule b when service pothole, lamp and source app then team y"
+    )
+    assert (line, word) == (2, "b")
+    assert "rule a in line 1 (service pothole); a comes first" in reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # A special case before the general rule is what an order is for.
+        (
+            "rule a when service pothole and source app then team x\n"
+            "rule b when group roads then team y"
+        ),
+        (
+            "rule a when service pothole, lamp and in wards: w1 then team x\n"
+            "rule b when service pothole, manhole then team y"
+        ),
+        # They cannot meet.
+        (
+            "rule a when service pothole and source app then team x\n"
+            "rule b when service pothole and not source app then team y"
+        ),
+        (
+            "rule a when service pothole and in wards: w1 then team x\n"
+            "rule b when service pothole and in wards: w2 and source app then team y"
+        ),
+        (
+            "rule a when service pothole and attribute depth at least 9 then team x\n"
+            "rule b when service pothole and attribute depth at most 5 then team y"
+        ),
+        (
+            "rule a when group lights and source app then team x\n"
+            "rule b when service pothole and in wards: w1 then team y"
+        ),
+        # They do the same, so it does not matter which.
+        (
+            "rule a when service pothole and in wards: w1 then team x\n"
+            "rule b when service pothole and source app then team x"
+        ),
+        # Nobody knows what people will write.
+        'rule a when words "gas" then team x\nrule b when service lamp then team y',
+    ],
+)
+def test_nothing_is_said_of_rules_that_are_as_they_should_be(text: str) -> None:
+    assert told(text) == []
