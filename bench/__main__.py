@@ -1,7 +1,7 @@
 """`make bench`: every benchmark, as a table and as JSON.
 
     SCALE=full   the largest sizes, as long as they take
-    BENCH=a,b    only these: intake, limits, pipeline, lists, open311, memory
+    BENCH=a,b    only these: intake, limits, pipeline, lists, open311, duplicates, memory
 
 By default it takes at most five minutes. Compare ratios, not seconds: the floor is measured in
 the same run, in turns with what is measured.
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import intake, lists, memory, open311, pipeline
+from bench import duplicates, intake, lists, memory, open311, pipeline
 from bench.system import Riverain, riverain
 
 RESULTS = Path("var/bench.json")
@@ -64,6 +64,15 @@ def main() -> int:
         with riverain(RATE_LIMITS="on", TRUSTED_PROXIES="1") as system:
             note("intake with limits", lambda: intake.measure(system, seconds=seconds / 2))
 
+    if asked("duplicates"):
+        with riverain() as system:
+            for size in (100_000, 10_000_000) if is_full else (100_000,):
+                duplicates.fill(system, reports=size)
+                note(
+                    "duplicates" if size == 100_000 else "duplicates at 10,000,000",
+                    lambda: duplicates.measure(system, questions=2_000),
+                )
+
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     print(f"\nWritten to {RESULTS}.")
@@ -98,6 +107,8 @@ LIMITS = (
     ("open311", "xml_median_ms", 120.0, "below"),
     ("open311", "statements_for_1000", 1.0, "at most"),
     ("open311", "table_web_growth_mb", 40.0, "below"),
+    ("duplicates", "p99_ms", 5.0, "below"),
+    ("duplicates at 10,000,000", "p99_ms", 5.0, "below"),
     ("memory", "total_mb", 600.0, "below"),
 )
 

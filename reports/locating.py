@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from core.outbox import Event, EventName, after, emit_many
 from core.text import fold
 from geo import gazetteer, geocoding, jurisdictions
+from geo.address_text import street_and_number
 from geo.cells import cell_of
 from geo.jurisdictions import JurisdictionRef
 from geo.measures import Point
@@ -236,6 +237,7 @@ def _addresses_and_areas(session: Session, found: Sequence[_Found]) -> None:
 def _store(
     session: Session, found: Sequence[_Found], now: datetime, times: Mapping[UUID, datetime]
 ) -> None:
+    keys = [street_and_number(item.address) if item.address else (None, None) for item in found]
     session.execute(
         _STORE,
         {
@@ -246,6 +248,8 @@ def _store(
             "cells": [item.point and cell_of(item.point) for item in found],
             "sources": [item.source.value for item in found],
             "addresses": [item.address for item in found],
+            "streets": [street for street, _ in keys],
+            "house_numbers": [number for _, number in keys],
             "codes": [item.match and item.match.code for item in found],
             "numbers": [item.match and item.match.number_text for item in found],
             "postcodes": [item.postcode for item in found],
@@ -311,14 +315,18 @@ _STORE = sa.text(
                     WHERE a.jurisdiction_id = r.jurisdiction_id AND a.code = f.code
                ) THEN f.code
            END,
-           postcode = f.postcode,
+           postcode = f.postcode, address_street = f.street, address_number = f.house_number,
            areas = f.areas::integer[], located_at = f.at, updated_at = f.at,
            version = r.version + 1, search = to_tsvector('simple', f.words)
       FROM unnest(
                :ids ::uuid[], :lats ::float8[], :lons ::float8[], :cells ::bigint[],
                :sources ::text[], :addresses ::text[], :codes ::text[], :numbers ::text[],
-               :postcodes ::text[], :areas ::text[], :words ::text[], :times ::timestamptz[]
-           ) AS f(id, lat, lon, cell, source, address, code, number, postcode, areas, words, at)
+               :postcodes ::text[], :areas ::text[], :words ::text[], :times ::timestamptz[],
+               :streets ::text[], :house_numbers ::text[]
+           ) AS f(
+               id, lat, lon, cell, source, address, code, number, postcode, areas, words, at,
+               street, house_number
+           )
      WHERE r.id = f.id
     """
 )

@@ -18,7 +18,6 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from core.outbox import Event, Happening, after, emit_many
-from geo.address_text import street_and_number
 from geo.measures import Point
 from reports import events, history
 from reports.catalogue import Catalogue, ServiceEntry, catalogue_of
@@ -121,7 +120,6 @@ def waiting_cases(
 
 def features_of(row: Any, service: ServiceEntry, catalogue: Catalogue) -> Features:
     """What a judge of duplicates sees of a report, by a row of `COMPARED` columns."""
-    street, number = street_and_number(row.address) if row.address else (None, None)
     return Features(
         id=row.id,
         service_id=row.service_id,
@@ -133,8 +131,8 @@ def features_of(row: Any, service: ServiceEntry, catalogue: Catalogue) -> Featur
         same_as=row.same_as,
         text=row.description[: finding.TEXT_LENGTH],
         accuracy_m=row.accuracy_m,
-        street=street,
-        number=number,
+        street=row.address_street,
+        number=row.address_number,
         photo_hashes=tuple(finding.unsigned(bits) for bits in row.photo_hashes or ()),
         has_time=_has_time(row, catalogue),
         wave=row.wave,
@@ -197,8 +195,6 @@ def store(session: Session, cases: Sequence[Case]) -> None:
             ],
             "recurs": [case.recurs_id or case.row.recurs_id for case in cases],
             "joins": [gained[case.row.id] for case in cases],
-            "streets": [case.features.street for case in cases],
-            "numbers": [case.features.number for case in cases],
         },
     )
 
@@ -307,7 +303,8 @@ MOST_IN_A_WAVE = 500
 #: it read no more of the index than is counted.
 COMPARED = f"""
     r.id, r.jurisdiction_id, r.service_id, r.source, r.status, r.visibility, r.description, r.lat,
-    r.lon, r.address, r.asset_id, r.accuracy_m, r.same_as, r.not_same_as, r.requested_at,
+    r.lon, r.address, r.address_street, r.address_number, r.asset_id, r.accuracy_m,
+    r.same_as, r.not_same_as, r.requested_at,
     (
         SELECT array_agg(p.likeness ORDER BY p.created_at, p.id) FROM photos AS p
          WHERE p.report_id = r.id AND p.state = '{PhotoState.READY}' AND p.likeness IS NOT NULL
@@ -365,7 +362,6 @@ _STORE = sa.text(
            routed_by = f.routed_by, routing = f.routing, parent_id = f.parent_id,
            duplicate = f.duplicate, suggested_id = f.suggested_id, recurs_id = f.recurs_id,
            joined_count = r.joined_count + f.joins,
-           address_street = f.street, address_number = f.number,
            priority_base = f.priority,
            priority = CASE
                WHEN r.priority_by IS NULL THEN f.priority
@@ -377,11 +373,10 @@ _STORE = sa.text(
                :ids ::uuid[], :statuses ::text[], :teams ::integer[], :assignees ::uuid[],
                :priorities ::smallint[], :dues ::timestamptz[], :routed_by ::text[],
                :routing ::jsonb[], :parents ::uuid[], :duplicate ::jsonb[], :times ::timestamptz[],
-               :suggested ::uuid[], :recurs ::uuid[], :joins ::integer[], :streets ::text[],
-               :numbers ::text[]
+               :suggested ::uuid[], :recurs ::uuid[], :joins ::integer[]
            ) AS f(
                id, status, team_id, assignee_id, priority, due_at, routed_by, routing, parent_id,
-               duplicate, at, suggested_id, recurs_id, joins, street, number
+               duplicate, at, suggested_id, recurs_id, joins
            )
      WHERE r.id = f.id
     """

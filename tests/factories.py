@@ -22,6 +22,7 @@ from accounts.secrets import SESSION_PREFIX, digest, new_token
 from core.clock import utc_now
 from core.ids import new_id
 from core.text import fold
+from geo.address_text import street_and_number
 from geo.cells import cell_of
 from geo.measures import Point
 from geo.models import Area, Jurisdiction
@@ -303,6 +304,9 @@ def new_report(
         "caller_hash": b"\0" * 32,
         **values,
     }
+    street, number = street_and_number(given["address"]) if given["address"] else (None, None)
+    given.setdefault("address_street", street)
+    given.setdefault("address_number", number)
     given.setdefault("priority_base", given.get("priority", 0))
     if status is not Status.RECEIVED:
         given.setdefault("triaged_at", requested_at)

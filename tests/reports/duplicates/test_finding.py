@@ -181,7 +181,7 @@ def test_another_city_and_the_same_report_twice_are_not_among_them(session: Sess
     here, there = new_jurisdiction(session), new_jurisdiction(session)
     one = new_service(session, here, code="trou")
     other = new_service(session, there, code="trou")
-    street = {"address_street": "r foch", "address_number": "3"}
+    street: dict[str, Any] = {"address_street": "r foch", "address_number": "3"}
     new_report(session, other, status=Status.TRIAGED, **street)
     mine = new_report(session, one, status=Status.TRIAGED, **street)
     brought = found(session, one, Wide(one.id, other.id), street="r foch", number="3")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 from sqlalchemy.orm import Session
 
 from core.clock import utc_now
+from core.errors import ConflictError
 from core.models import OutboxEvent
 from reports.duplicates import joining
 from reports.history import Author
@@ -109,3 +113,28 @@ def test_what_cannot_be_joined_is_a_conflict_and_leaves_no_trace(session: Sessio
         joining.unjoin(session, other, by=STAFF, now=utc_now())
     assert stored(session, OutboxEvent) == []
     assert stored(session, PairVerdict) == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_is_joined_and_separated_there_are_no_chains_and_the_counts_hold(
+    session: Session, seed: int
+) -> None:
+    chance = random.Random(seed)
+    service = new_service(session)
+    reports = [new_report(session, service, status=Status.TRIAGED) for _ in range(7)]
+    for _ in range(40):
+        one, other = chance.sample(reports, 2)
+        with contextlib.suppress(ConflictError):
+            if chance.random() < 0.6:
+                joining.join(session, one, other, by=STAFF, now=utc_now())
+            else:
+                joining.unjoin(session, one, by=STAFF, now=utc_now())
+        session.expire_all()
+        led = Counter(report.parent_id for report in reports if report.parent_id is not None)
+        assert all(report.parent_id is None for report in reports if led[report.id])
+        assert {report.id: report.joined_count for report in reports} == {
+            report.id: led[report.id] for report in reports
+        }
+        assert all(
+            (report.status == "duplicate") == (report.parent_id is not None) for report in reports
+        )
