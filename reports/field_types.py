@@ -104,6 +104,28 @@ class Instant(fields.AwareDateTime):
         return text.replace("+00:00", "Z") if isinstance(text, str) else text
 
 
+class UsualTimeOut(Schema):
+    """How long reports of a kind take, from those that were closed and those that still wait.
+
+    Nothing is promised; where too few cases are known, there is null instead.
+    """
+
+    text = fields.String(required=True, metadata={"description": "For people, in one sentence."})
+    median_hours = fields.Float(required=True)
+    low_hours = fields.Float(
+        required=True, allow_none=True, metadata={"description": "One in ten takes less."}
+    )
+    four_in_five_hours = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Null: so many were never seen to be closed."},
+    )
+    high_hours = fields.Float(
+        required=True, allow_none=True, metadata={"description": "One in ten takes more."}
+    )
+    cases = fields.Integer(required=True)
+
+
 class ReviewOut(Schema):
     """Why somebody looks at a report before the public does."""
 

@@ -15,7 +15,7 @@ from core.api import Schema, Text
 from core.text import clean
 from geo.measures import Point
 from reports.contacts import Contact
-from reports.field_types import ReviewOut
+from reports.field_types import ReviewOut, UsualTimeOut
 from reports.submission import Draft
 from reports.unknown_senders import Proof
 from reports.vocabulary import Source
@@ -207,6 +207,7 @@ class SubmittedOut(Schema):
         metadata={"description": "Opens the reporter's side. Null when sent again by another."},
     )
     tracking_url = fields.String(required=True, allow_none=True)
+    usual_time = fields.Nested(UsualTimeOut, required=True, allow_none=True)
 
 
 class ServicesQuery(Schema):
@@ -243,6 +244,32 @@ class EmergencyOut(Schema):
     text = fields.String(required=True)
 
 
+class ProposalsQuery(ServicesQuery):
+    """What somebody wrote, and where."""
+
+    text = Text(required=True, max_length=MAX_DESCRIPTION)
+
+
+class ProposalOut(Schema):
+    """A service that the words may mean."""
+
+    service_code = fields.String(required=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True)
+    group_name = fields.String(required=True)
+    confidence = fields.Float(
+        required=True, metadata={"description": "0 to 1: so often it is right."}
+    )
+    emergency = fields.Nested(EmergencyOut, required=True, allow_none=True)
+
+
+class ProposalListOut(Schema):
+    """At most three, likeliest first; none when nothing is sure."""
+
+    items = fields.List(fields.Nested(ProposalOut), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
 class ServiceOut(Schema):
     """A service of the catalogue, in the reader's language."""
 
@@ -257,6 +284,7 @@ class ServiceOut(Schema):
     duplicate_radius_m = fields.Float(required=True)
     attributes = fields.List(fields.Nested(AttributeOut), required=True)
     emergency = fields.Nested(EmergencyOut, required=True, allow_none=True)
+    usual_time = fields.Nested(UsualTimeOut, required=True, allow_none=True)
     is_moderated = fields.Boolean(required=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -28,9 +29,13 @@ from geo.measures import Point
 from reports import media, submission
 from reports.attributes import AttributeDefinition
 from reports.catalogue import Catalogue, ServiceEntry, catalogue_of
+from reports.forecast import foreseeing, telling
+from reports.forecast.foreseeing import Forecast
 from reports.history import Author
 from reports.intake_schemas import (
     JurisdictionListOut,
+    ProposalListOut,
+    ProposalsQuery,
     ReportIn,
     ServiceListOut,
     ServiceOut,
@@ -40,6 +45,7 @@ from reports.intake_schemas import (
 from reports.submission import Caller, Draft, Submitted
 from reports.unknown_senders import Gate, Proof
 from reports.vocabulary import ActorKind
+from reports.words import proposing
 
 blueprint = Blueprint("intake", __name__, description="What can be reported, and reporting it.")
 
@@ -207,7 +213,10 @@ def submit_report() -> ResponseReturnValue:
                 now=now,
                 data={"what": "submit_report"},
             )
-    return _answer(submitted)
+        usual = foreseeing.foresee(
+            session, submitted.jurisdiction, submitted.service.id, at=submitted.requested_at
+        )
+    return _answer(submitted, telling.document(usual, caller.language or draft.locale))
 
 
 @blueprint.route("/services", methods=["GET"])
@@ -218,8 +227,59 @@ def list_services(query: dict[str, Any]) -> ResponseReturnValue:
     """The catalogue of a city: by code, by position, or the only one there is."""
     catalogue = _catalogue(query)
     locale = _locale(query, catalogue.place)
-    items = [_service(entry, catalogue.place, locale) for entry in catalogue.offered()]
+    usual = _usual(catalogue)
+    items = [_service(entry, catalogue.place, locale, usual) for entry in catalogue.offered()]
     return _cacheable({"items": items, "next": None}, catalogue.place, locale)
+
+
+@blueprint.route("/services/suggestions", methods=["GET"])
+@blueprint.arguments(ProposalsQuery, location="query")
+@blueprint.response(200, ProposalListOut)
+@allow(EVERYONE)
+def suggest_services(query: dict[str, Any]) -> ResponseReturnValue:
+    """Which services the words may mean, to propose before a report is filed.
+
+    Addresses of pages are written down in many places on the way: what somebody wrote is better
+    sent by POST.
+    """
+    return _proposals(query)
+
+
+@blueprint.route("/services/suggestions", methods=["POST"])
+@blueprint.arguments(ProposalsQuery)
+@blueprint.response(200, ProposalListOut)
+@allow(EVERYONE)
+@limited(Allowance.READ)
+def suggest_services_for(payload: dict[str, Any]) -> ResponseReturnValue:
+    """The same; the words are neither stored nor logged."""
+    return _proposals(payload)
+
+
+def _proposals(query: dict[str, Any]) -> Response:
+    with reading() as session:
+        catalogue = _catalogue(query)
+        proposed = proposing.propose(session, catalogue, query["text"])
+    place = catalogue.place
+    locale = _locale(query, place)
+
+    def say(texts: Any) -> str:
+        return pick(texts, locale, place.default_locale)
+
+    items = [
+        {
+            "service_code": each.service.code,
+            "name": say(each.service.names),
+            "description": say(each.service.descriptions),
+            "group_name": say(each.service.group_names),
+            "confidence": each.confidence,
+            "emergency": _emergency(each.service, say),
+        }
+        for each in proposed
+    ]
+    response = jsonify(items=items, next=None)
+    response.vary.add("Accept-Language")
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
 
 
 @blueprint.route("/services/<code>", methods=["GET"])
@@ -233,7 +293,8 @@ def get_service(query: dict[str, Any], code: str) -> ResponseReturnValue:
     if entry is None or not entry.is_active:
         raise NotFoundError(f"There is no service {code!r} in {catalogue.place.code}.")
     locale = _locale(query, catalogue.place)
-    return _cacheable(_service(entry, catalogue.place, locale), catalogue.place, locale)
+    document = _service(entry, catalogue.place, locale, _usual(catalogue))
+    return _cacheable(document, catalogue.place, locale)
 
 
 @blueprint.route("/jurisdictions", methods=["GET"])
@@ -308,7 +369,7 @@ def _idempotency_key() -> str | None:
     return key
 
 
-def _answer(submitted: Submitted) -> Response:
+def _answer(submitted: Submitted, usual: dict[str, Any] | None) -> Response:
     token = submitted.tracking_token
     response = jsonify(
         id=str(submitted.id),
@@ -321,6 +382,7 @@ def _answer(submitted: Submitted) -> Response:
         requested_at=_instant(submitted.requested_at),
         tracking_token=token,
         tracking_url=token and track_url(current_app.config["BASE_URL"], submitted.id, token),
+        usual_time=usual,
     )
     response.status_code = 201
     response.headers["Location"] = f"/api/v1/reports/{submitted.id}"
@@ -359,7 +421,27 @@ def _locale(query: dict[str, Any], place: JurisdictionRef) -> str:
     return request.accept_languages.best_match(offered) or place.default_locale
 
 
-def _service(entry: ServiceEntry, place: JurisdictionRef, locale: str) -> dict[str, Any]:
+def _emergency(entry: ServiceEntry, say: Any) -> dict[str, Any] | None:
+    """What to do instead of filing."""
+    if entry.emergency is None:
+        return None
+    return {"phone": entry.emergency["phone"], "text": say(entry.emergency.get("text", {}))}
+
+
+def _usual(catalogue: Catalogue) -> Mapping[int, Forecast]:
+    """How long reports of each service take, all over the city, now."""
+    now = utc_now()
+    with reading() as session:
+        found = {
+            entry.id: foreseeing.foresee(session, catalogue.place, entry.id, at=now)
+            for entry in catalogue.offered()
+        }
+    return {id_: forecast for id_, forecast in found.items() if forecast is not None}
+
+
+def _service(
+    entry: ServiceEntry, place: JurisdictionRef, locale: str, usual: Mapping[int, Forecast]
+) -> dict[str, Any]:
     def say(texts: Any) -> str:
         return pick(texts, locale, place.default_locale)
 
@@ -374,8 +456,8 @@ def _service(entry: ServiceEntry, place: JurisdictionRef, locale: str) -> dict[s
         "type": entry.kind.value,
         "duplicate_radius_m": entry.duplicate_radius_m,
         "attributes": [_question(each, say) for each in entry.attributes],
-        "emergency": entry.emergency
-        and {"phone": entry.emergency["phone"], "text": say(entry.emergency.get("text", {}))},
+        "emergency": _emergency(entry, say),
+        "usual_time": telling.document(usual.get(entry.id), locale),
         "is_moderated": entry.moderation != "none",
     }
 

@@ -490,6 +490,64 @@ class PairVerdict(Base):
     said_at: Mapped[datetime]
 
 
+class WordModelVersion(Base):
+    """A model of which service words mean, learnt from a city's past: `reports.words`."""
+
+    __tablename__ = "word_models"
+    __table_args__ = (
+        sa.UniqueConstraint("jurisdiction_id", "version"),
+        sa.Index(
+            "uq_word_models_active",
+            "jurisdiction_id",
+            unique=True,
+            postgresql_where=sa.text("is_active"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    jurisdiction_id: Mapped[int] = mapped_column(
+        sa.SmallInteger, sa.ForeignKey("jurisdictions.id", ondelete="CASCADE")
+    )
+    version: Mapped[int] = mapped_column(comment="Counts up within the jurisdiction")
+    model: Mapped[dict[str, Any]] = mapped_column(comment="reports.words.model, to_data()")
+    record: Mapped[dict[str, Any]] = mapped_column(
+        comment="What it was trained on, when, and how good it was on texts left out"
+    )
+    trained_at: Mapped[datetime]
+    is_active: Mapped[bool]
+
+
+class ClosingForecast(Base):
+    """How long reports of a kind usually take, as of last night: `reports.forecast`."""
+
+    __tablename__ = "closing_forecasts"
+    __table_args__ = (
+        sa.UniqueConstraint(
+            "service_id",
+            "area_id",
+            "season",
+            postgresql_nulls_not_distinct=True,
+            name="uq_closing_forecasts_cell",
+        ),
+        sa.Index("ix_closing_forecasts_jurisdiction", "jurisdiction_id"),
+    )
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    jurisdiction_id: Mapped[int] = mapped_column(
+        sa.SmallInteger, sa.ForeignKey("jurisdictions.id", ondelete="CASCADE")
+    )
+    service_id: Mapped[int] = mapped_column(sa.ForeignKey("services.id", ondelete="CASCADE"))
+    area_id: Mapped[int | None] = mapped_column(comment="null: the whole city")
+    season: Mapped[str | None] = mapped_column(comment="null: the whole year")
+    cases: Mapped[int]
+    closed: Mapped[int]
+    low_h: Mapped[float | None] = mapped_column(comment="One in ten takes less")
+    median_h: Mapped[float | None] = mapped_column(comment="null: not half of them were closed")
+    four_in_five_h: Mapped[float | None]
+    high_h: Mapped[float | None] = mapped_column(comment="One in ten takes more")
+    computed_at: Mapped[datetime]
+
+
 class RoutingRule(Base):
     """One line of a jurisdiction's routing rules: first match wins."""
 

@@ -65,6 +65,7 @@ from reports.viewing import (
     sent_photos,
     staff_document,
     tracking_token,
+    usual_time,
 )
 from reports.vocabulary import NoteKind, Visibility
 
@@ -184,7 +185,10 @@ def get_report(query: dict[str, Any], report_id: UUID) -> Response:
         if reader is Reader.REPORTER:
             return _own(session, found, token or "", query, now)
         if reader is Reader.PUBLIC:
-            return answer(_PUBLIC, showing.public(found, look(query)))
+            reader_look = look(query)
+            document = showing.public(found, reader_look)
+            document["usual_time"] = usual_time(session, found, reader_look, now)
+            return answer(_PUBLIC, document)
         document = staff_document(session, found, actor, look(query), now)
     if document["contact"] is not None:
         enter_read(actor, found, now)
@@ -513,6 +517,7 @@ def _own(
         is_asked=conversation.is_asked(session, report_id),
         now=now,
     )
+    document["usual_time"] = usual_time(session, found, look(query), now)
     return answer(_OWN, document, status=status, version=found.row.version, is_private=True)
 
 

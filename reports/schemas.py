@@ -14,7 +14,15 @@ from marshmallow import fields
 
 from core.api import Schema, Text
 from core.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from reports.field_types import AreaField, BoxField, Instant, ListField, PointField, StatusesField
+from reports.field_types import (
+    AreaField,
+    BoxField,
+    Instant,
+    ListField,
+    PointField,
+    StatusesField,
+    UsualTimeOut,
+)
 from reports.listing import Sort
 from reports.vocabulary import Visibility
 
@@ -183,6 +191,11 @@ class ReportOut(Schema):
     updated_at = Instant(required=True)
     due_at = Instant(required=True, allow_none=True)
     resolved_at = Instant(required=True, allow_none=True)
+    usual_time = fields.Nested(
+        UsualTimeOut,
+        allow_none=True,
+        metadata={"description": "Of one report, while it is open; lists leave it out."},
+    )
     closed_at = Instant(required=True, allow_none=True)
 
 

@@ -94,6 +94,14 @@ class SuggestionOut(Schema):
     reasons = fields.List(fields.Dict(), required=True)
 
 
+class ServiceHintOut(Schema):
+    """A service that the words of a report clearly mean, other than the one it was filed as."""
+
+    service_code = fields.String(required=True)
+    name = fields.String(required=True)
+    confidence = fields.Float(required=True)
+
+
 class StaffReportOut(StaffListedOut):
     """A report as the staff sees it; `contact` only for those who may read it."""
 
@@ -102,6 +110,7 @@ class StaffReportOut(StaffListedOut):
         metadata={"description": "What it may repeat, likeliest first."},
     )
 
+    service_hint = fields.Nested(ServiceHintOut, allow_none=True)
     may_move_to = fields.List(fields.String())
     question = fields.Nested(WordsOut, allow_none=True)
     contact = fields.Nested(ContactOut, allow_none=True)

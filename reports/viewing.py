@@ -21,12 +21,15 @@ from core.clock import utc_now
 from core.db import transaction
 from core.i18n import LANGUAGES
 from reports import changing, conversation, history, media, queries, showing
+from reports.catalogue import catalogue_of
+from reports.forecast import foreseeing, telling
 from reports.media import StagedPhoto
 from reports.models import ServiceRequest
 from reports.queries import Found
 from reports.showing import Look
 from reports.staff_schemas import StaffReportOut
-from reports.vocabulary import NoteKind
+from reports.vocabulary import NoteKind, Status
+from reports.words import proposing
 
 TRACKING_HEADER = "X-Tracking-Token"
 
@@ -146,7 +149,7 @@ def staff_document(
     question = None
     if conversation.is_asked(session, row.id):
         question = queries.notes_of(session, row.id, [NoteKind.QUESTION])[-1]
-    return showing.staff_whole(
+    document = showing.staff_whole(
         found,
         reader,
         contact=queries.reporter_of(session, row.id),
@@ -155,6 +158,24 @@ def staff_document(
         suggestions=queries.suggestions_of(session, [row]).get(row.id, ()),
         now=now,
     )
+    document["usual_time"] = usual_time(session, found, reader, now)
+    document["service_hint"] = _service_hint(session, found, reader)
+    return document
+
+
+def _service_hint(session: Session, found: Found, reader: Look) -> dict[str, Any] | None:
+    """Another service that the words clearly mean; None where they do not, or work is over."""
+    if not Status(found.row.status).is_open:
+        return None
+    catalogue = catalogue_of(session, found.place.id)
+    meant = proposing.hint(session, catalogue, found.row.description, found.service)
+    if meant is None:
+        return None
+    return {
+        "service_code": meant.service.code,
+        "name": reader.say(meant.service.names, found.place),
+        "confidence": meant.confidence,
+    }
 
 
 def changed(
@@ -222,6 +243,17 @@ def _record_read(
         now=now,
         data={"what": _what()},
     )
+
+
+def usual_time(
+    session: Session, found: Found, reader: Look, now: datetime
+) -> dict[str, Any] | None:
+    """How long reports like this one take, while it is open; None where too little is known."""
+    row, place = found.row, found.place
+    if not Status(row.status if row.parent_id is None else row.parent_status).is_open:
+        return None
+    forecast = foreseeing.foresee(session, place, found.led_by.id, areas=row.areas or (), at=now)
+    return telling.document(forecast, reader.locale or place.default_locale)
 
 
 def _what() -> str:

@@ -7,6 +7,7 @@ browser is sent back by 303, so that reloading repeats nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from core.db import reading, transaction
 from core.errors import DomainError, InvalidError, NotFoundError
 from core.i18n import pick
 from reports import conversation, media
+from reports.forecast import foreseeing, telling
 from reports.media.staging import StagedPhoto
 from reports.models import ServiceRequest
 from web import timeline
@@ -86,8 +88,24 @@ def _show(
             action=action,
             words=request.form.get("text", "") if error else "",
             reopening_ends_at=found.reopening_ends_at(now),
+            usual=_usual(session, found, now),
             **names(found),
         )
+
+
+def _usual(session: Session, found: ReportPage, now: datetime) -> str | None:
+    """How long reports like this one take, while it is open; None where too little is known."""
+    if not found.work_status.is_open:
+        return None
+    leader = found.parent or found.report
+    forecast = foreseeing.foresee(
+        session, found.place, leader.service_id, areas=leader.areas or (), at=now
+    )
+    if forecast is None or forecast.median_h is None:
+        return None
+    return telling.sentence(
+        forecast, reader_language(found.report.locale or found.place.default_locale)
+    )
 
 
 def names(found: ReportPage) -> dict[str, Any]:

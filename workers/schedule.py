@@ -61,6 +61,7 @@ JOBS = (
     Job("clean.filed_contents", 600, "forget what Open311 clients might have sent twice"),
     Job("clean.geocodes", 3600, "forget geocodings that are too old"),
     Job("retention.run", 3600, "forget people and photos of what is long over", MEDIA_QUEUE),
+    Job("forecasts.recompute", 3600, "compute, where it is night, how long reports usually take"),
     Job("clean.traces", 3600, "forget old messages and errors, and accounts without use"),
     Job("clean.staged_files", 3600, "delete bytes that no photo waits for", MEDIA_QUEUE),
 )

@@ -33,7 +33,7 @@ from open311 import intake
 from reports import events, lifecycle
 from reports.models import Photo, ServiceRequest
 from reports.vocabulary import PhotoState
-from workers import downstreaming, photo_fetching, pipeline, retaining
+from workers import downstreaming, foreseeing, photo_fetching, pipeline, retaining
 from workers.queues import DELIVERY_QUEUE, MEDIA_QUEUE, PIPELINE_QUEUE
 
 log = structlog.get_logger()
@@ -237,6 +237,14 @@ def clean_geocodes() -> None:
 def run_retention() -> None:
     """Forget people and photos of reports that are over for as long as their service says."""
     retaining.run(current_app.extensions["storage"], now=utc_now())
+
+
+@shared_task(name="forecasts.recompute")
+def recompute_forecasts() -> None:
+    """Compute how long reports take, where it is night."""
+    count = foreseeing.recompute_due(utc_now())
+    if count:
+        log.info("forecasts.recompute", cities=count)
 
 
 @shared_task(name="clean.traces")

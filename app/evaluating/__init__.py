@@ -13,6 +13,7 @@ from flask.cli import AppGroup
 #: Name of the subcommand, and where it is: module and attribute.
 SUBCOMMANDS = {
     "routing": "app.evaluating.routing:routing_command",
+    "forecast": "app.evaluating.forecast:forecast_command",
     "text": "app.evaluating.text:text_command",
 }
 

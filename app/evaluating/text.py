@@ -11,12 +11,20 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
+from ruamel.yaml import YAML
 
 from reports import case_files
 from reports.case_files import CaseFileError
-from reports.words import evaluation
-from reports.words.examples import FEWEST, Example, common_labels, sift, with_other
-from reports.words.scoring import Score
+from reports.words import evaluation, prior
+from reports.words.examples import (
+    FEWEST,
+    Example,
+    common_labels,
+    of_catalogue,
+    sift,
+    with_other,
+)
+from reports.words.scoring import Score, score
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -25,14 +33,16 @@ WINDOWS, REPEATS = 4, 5
 
 
 @click.command("text")
-@click.option("--train", "train_file", type=_FILE, required=True, help="What to learn from.")
+@click.option("--train", "train_file", type=_FILE, help="What to learn from.")
+@click.option("--catalogue", type=_FILE, help="Instead: judge a services.yaml alone on --cases.")
 @click.option("--cases", "cases_file", type=_FILE, help="What to propose a service for.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False, writable=True))
 @click.option("--fewest", default=FEWEST, show_default=True, help="Rarer ones are 'other'.")
 @click.option("--repeats", default=REPEATS, show_default=True, help="Of the five folds.")
 @click.option("--zone", default="UTC", show_default=True, help="Of times that do not say theirs.")
 def text_command(
-    train_file: Path,
+    train_file: Path | None,
+    catalogue: Path | None,
     cases_file: Path | None,
     out: Path | None,
     *,
@@ -45,6 +55,11 @@ def text_command(
     Without --cases, --train judges itself: repeated folds and, where it has times, the past the
     future, with baselines and 95 % intervals.
     """
+    if catalogue is not None and cases_file is not None:
+        _judge_catalogue(catalogue, cases_file, zone)
+        return
+    if train_file is None:
+        raise click.UsageError("--train is needed, or --catalogue with --cases.")
     if (cases_file is None) != (out is None):
         raise click.UsageError("--cases and --out belong together.")
     try:
@@ -95,6 +110,26 @@ def _judge(examples: Sequence[Example], fewest: int, repeats: int) -> None:
         for name, way in ways.items():
             for period, window in evaluation.rolling(kept, way, windows=WINDOWS):
                 _say(f"{name}, {period}", window)
+
+
+def _judge_catalogue(catalogue: Path, cases_file: Path, zone: str) -> None:
+    """What a city would be proposed before it has a past."""
+    said = [
+        text
+        for service in YAML(typ="safe").load(catalogue)["services"]
+        for text in of_catalogue(
+            service["code"],
+            service.get("name", {}),
+            service.get("description", {}),
+            service.get("keywords", {}),
+        )
+    ]
+    told = case_files.told(cases_file, ZoneInfo(zone))
+    sifted = sift([Example(case.text, case.label, case.at) for case in told])
+    model = prior.of_texts(said)
+    guesses = evaluation.guess_all(model, [example.text for example in sifted.real])
+    click.echo(f"texts: {sifted.counted()}; services: {len(model.labels)}")
+    _say("catalogue", score(guesses, [example.label for example in sifted.real]))
 
 
 def _say(name: str, judged: Score) -> None:

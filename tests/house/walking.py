@@ -149,6 +149,10 @@ BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
     "suggestions.set_priority": lambda _place: {"priority": "high"},
     "accounts.sign_in": lambda place: {"email": "a@b.example", "password": "a long wrong one"},
     "accounts.ask_for_link": lambda place: {"email": "a@b.example"},
+    "intake.suggest_services_for": lambda place: {
+        "text": "Un trou dans la chaussée",
+        "jurisdiction": place.city.code,
+    },
     "intake.submit_report": lambda place: {
         "service_code": place.service,
         "jurisdiction": place.city.code,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -204,3 +205,22 @@ def test_a_file_without_words_is_refused_with_one_sentence(tmp_path: Path) -> No
     result = CliRunner().invoke(text_command, ["--train", str(path)])
     assert result.exit_code == 1
     assert "lacks the column" in result.output
+
+
+def test_the_shipped_catalogue_understands_the_demo_citys_past() -> None:
+    root = Path(__file__).parents[2] / "cities" / "montpellier"
+    result = CliRunner().invoke(
+        text_command,
+        [
+            "--catalogue",
+            str(root / "services.yaml"),
+            "--cases",
+            str(root / "history" / "cases.csv"),
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    first, among_three = (
+        float(part.split()[0]) for part in re.split("first|three", result.output)[1:]
+    )
+    assert first > 0.65
+    assert among_three > 0.85
