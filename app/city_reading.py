@@ -360,6 +360,10 @@ def _service(
         family=service.get("family", service["code"]),
         duplicate_radius_m=service.get("duplicate_radius_m", policy["duplicates"]["radius_m"]),
         duplicate_days=service.get("duplicate_days", policy["duplicates"]["days"]),
+        duplicate_join_at=service.get("duplicate_join_at", policy["duplicates"].get("join_at")),
+        duplicate_suggest_at=service.get(
+            "duplicate_suggest_at", policy["duplicates"].get("suggest_at")
+        ),
         recurrence=Recurrence(service.get("recurrence", policy["recurrence"])),
         recurrence_days=service.get("recurrence_days", policy["recurrence_days"]),
         evidence_priority=_evidence(

@@ -112,6 +112,8 @@ class QuietHoursIn(Schema):
 class DuplicatesIn(Schema):
     radius_m = number(1, 1_000, load_default=30.0)
     days = number(0.01, 730, load_default=30.0)
+    join_at = number(0, 2)
+    suggest_at = number(0, 2)
 
 
 class EvidenceStepIn(Schema):
@@ -250,6 +252,8 @@ class ServiceIn(Schema):
     family = Code()
     duplicate_radius_m = number(1, 1_000)
     duplicate_days = number(0.01, 730)
+    duplicate_join_at = number(0, 2)
+    duplicate_suggest_at = number(0, 2)
     recurrence = one_of(*Recurrence)
     recurrence_days = whole(0, 730)
     evidence_priority = fields.List(fields.Nested(EvidenceStepIn))

@@ -47,6 +47,8 @@ class ServiceEntry:
     family: str
     duplicate_radius_m: float
     duplicate_days: float
+    duplicate_join_at: float | None
+    duplicate_suggest_at: float | None
     recurrence: Recurrence
     recurrence_days: int
     evidence_priority: tuple[tuple[int, int], ...]

@@ -37,6 +37,8 @@ class ServiceSpec:
             text) and `values` (list of `key` and `names`).
         service_level: `{hours, clock}` or `{working_days}`, with `cut_off` "HH:MM"; empty: none.
         retention: `contacts_days` and `photos_days`; what is not said is the default.
+        duplicate_join_at, duplicate_suggest_at: from which likelihood on a report is joined without
+            asking, or shown to staff; None: as the model says.
         recurrence, recurrence_days: what becomes of a problem that is told again after its repair.
         evidence_priority: pairs of how many people tell of it and how urgent that makes it.
         emergency: `{phone, text: locale → words}`, for what must not be filed.
@@ -63,6 +65,8 @@ class ServiceSpec:
     recurrence: Recurrence = Recurrence.NEW
     recurrence_days: int = RECURRENCE_DAYS
     evidence_priority: Sequence[tuple[int, int]] = EVIDENCE_PRIORITY
+    duplicate_join_at: float | None = None
+    duplicate_suggest_at: float | None = None
 
 
 def load_services(session: Session, jurisdiction_id: int, specs: Sequence[ServiceSpec]) -> Changes:
@@ -166,6 +170,8 @@ def _columns(spec: ServiceSpec, position: int) -> dict[str, Any]:
         "family": spec.family,
         "duplicate_radius_m": spec.duplicate_radius_m,
         "duplicate_days": spec.duplicate_days,
+        "duplicate_join_at": spec.duplicate_join_at,
+        "duplicate_suggest_at": spec.duplicate_suggest_at,
         "recurrence": spec.recurrence.value,
         "recurrence_days": spec.recurrence_days,
         "evidence_priority": [list(step) for step in spec.evidence_priority],

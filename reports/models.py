@@ -71,6 +71,12 @@ class Service(Base):
     family: Mapped[str] = mapped_column(comment="Services that can be duplicates of one another")
     duplicate_radius_m: Mapped[float]
     duplicate_days: Mapped[float]
+    duplicate_join_at: Mapped[float | None] = mapped_column(
+        comment="Joined without asking from that likelihood on; null: as the model says"
+    )
+    duplicate_suggest_at: Mapped[float | None] = mapped_column(
+        comment="Shown to staff from that likelihood on; null: as the model says"
+    )
     recurrence: Mapped[str] = mapped_column(
         server_default=sa.text("'new'"),
         comment="Told again after repair: reopen the first report, or a new one linked to it",
@@ -488,6 +494,33 @@ class PairVerdict(Base):
     said_by: Mapped[str] = mapped_column(comment="An ActorKind")
     actor_id: Mapped[UUID | None]
     said_at: Mapped[datetime]
+
+
+class DuplicateModelVersion(Base):
+    """A model of duplicates, learnt from a city's past: `reports.duplicates.model`."""
+
+    __tablename__ = "duplicate_models"
+    __table_args__ = (
+        sa.UniqueConstraint("jurisdiction_id", "version"),
+        sa.Index(
+            "uq_duplicate_models_active",
+            "jurisdiction_id",
+            unique=True,
+            postgresql_where=sa.text("is_active"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    jurisdiction_id: Mapped[int] = mapped_column(
+        sa.SmallInteger, sa.ForeignKey("jurisdictions.id", ondelete="CASCADE")
+    )
+    version: Mapped[int] = mapped_column(comment="Counts up within the jurisdiction")
+    model: Mapped[dict[str, Any]] = mapped_column(comment="reports.duplicates.model, as_data()")
+    record: Mapped[dict[str, Any]] = mapped_column(
+        comment="What it was trained on, when, and how good it was on the last part of the time"
+    )
+    trained_at: Mapped[datetime]
+    is_active: Mapped[bool]
 
 
 class WordModelVersion(Base):
