@@ -105,7 +105,7 @@ def test_every_command_is_documented(app: Flask) -> None:
 
 
 #: What a document tells the reader to type, up to its first argument.
-_TYPED = re.compile(r"bin/flask ((?:[a-z][a-z-]*)(?: [a-z][a-z-]+)*)")
+_TYPED = re.compile(r"bin/flask ((?:[a-z][a-z0-9-]*)(?: [a-z][a-z0-9-]+)*)")
 
 
 def test_every_command_that_documents_name_is_there(app: Flask) -> None:

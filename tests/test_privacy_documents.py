@@ -12,6 +12,7 @@ from accounts.rules import CITIZEN_SESSION, FAILURES_KEPT, STAFF_SESSION
 from core.idempotency import KEPT_FOR
 from geo.geocoding import FOUND_IS_KEPT
 from notifications.people_data import DELIVERIES_KEPT, FOLDER_KEPT
+from open311.intake import REPEATED_WITHIN
 from reports.media import staging
 from reports.retention_rules import DEFAULT, REDACTED_PHOTO_DAYS
 from workers import retaining, sweeper
@@ -32,13 +33,22 @@ KEPT = {
     "sign_in_failures": FAILURES_KEPT,
     "accounts": retaining.ACCOUNTS_KEPT,
     "kept_answers": KEPT_FOR,
+    "repeated_requests": REPEATED_WITHIN,
     "errors": retaining.ERRORS_KEPT,
     "events": sweeper.KEPT,
     "geocodes": FOUND_IS_KEPT,
 }
 
 _KEY_ROW = re.compile(r"^\| `([a-z_]+)` \| [^|]+ \| ([^|]+) \|", re.MULTILINE)
-_SPAN = re.compile(r"(\d+) (day|jour|hour|heure)")
+_SPAN = re.compile(r"(\d+) (day|jour|hour|heure|minute)")
+
+_UNITS = {
+    "day": timedelta(days=1),
+    "jour": timedelta(days=1),
+    "hour": timedelta(hours=1),
+    "heure": timedelta(hours=1),
+    "minute": timedelta(minutes=1),
+}
 
 
 def _as_in_france(cited: re.Match[str]) -> str:
@@ -56,9 +66,7 @@ def test_every_term_is_the_one_that_the_code_keeps(name: str) -> None:
     assert said.keys() == KEPT.keys()
     for key, found in said.items():
         assert found is not None, key
-        is_days = found[2] in ("day", "jour")
-        span = timedelta(days=int(found[1])) if is_days else timedelta(hours=int(found[1]))
-        assert span == KEPT[key], key
+        assert int(found[1]) * _UNITS[found[2]] == KEPT[key], key
 
 
 @pytest.mark.parametrize("name", ["privacy.md", "privacy.fr.md"])
