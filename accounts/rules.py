@@ -49,6 +49,7 @@ class Permission(enum.StrEnum):
     MANAGE_CITY = "city.manage"  # webhooks, rules, teams
     MANAGE_PEOPLE = "people.manage"
     READ_AUDIT = "audit.read"
+    MANAGE_ASSETS = "assets.manage"  # the register: enter, change, decide on corrections
     COORDINATE_VOLUNTEERS = "volunteers.coordinate"
 
 
@@ -59,7 +60,7 @@ _AGENT = _VIEWER | {
     Permission.WORK_REPORTS,
     Permission.TRIAGE_REPORTS,
 }
-_MANAGER = _AGENT | {Permission.MANAGE_CITY}
+_MANAGER = _AGENT | {Permission.MANAGE_CITY, Permission.MANAGE_ASSETS}
 _ADMIN = _MANAGER | {Permission.MANAGE_PEOPLE, Permission.COORDINATE_VOLUNTEERS}
 
 #: What each role may do, in the scope it was granted for.
@@ -69,7 +70,13 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.AGENT: _AGENT,
     Role.MANAGER: _MANAGER,
     Role.ADMIN: _ADMIN,
-    Role.COORDINATOR: frozenset({Permission.READ_REPORTS, Permission.COORDINATE_VOLUNTEERS}),
+    Role.COORDINATOR: frozenset(
+        {
+            Permission.READ_REPORTS,
+            Permission.MANAGE_ASSETS,
+            Permission.COORDINATE_VOLUNTEERS,
+        }
+    ),
     Role.AUDITOR: frozenset(
         {Permission.READ_REPORTS, Permission.READ_CONTACTS, Permission.READ_AUDIT}
     ),

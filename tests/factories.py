@@ -19,11 +19,15 @@ from sqlalchemy.orm import Session
 from accounts.models import Person, RoleGrant, SignInSession, Team
 from accounts.rules import Display, Role
 from accounts.secrets import SESSION_PREFIX, digest, new_token
+from assets.models import Asset, AssetKind, AssetVersion
+from assets.register import search_words
+from assets.vocabulary import AssetState, Origin, Part
 from core.clock import utc_now
 from core.ids import new_id
 from core.text import fold
 from geo.address_text import street_and_number
 from geo.cells import cell_of
+from geo.loading import touch
 from geo.measures import Point
 from geo.models import Area, Jurisdiction
 from reports import numbering
@@ -161,6 +165,84 @@ def new_service(
     session.add(service)
     session.flush()
     return service
+
+
+def new_asset_kind(
+    session: Session, city: Jurisdiction | None = None, *, code: str | None = None, **values: Any
+) -> AssetKind:
+    """A kind of asset that can be adopted, with one free attribute, `name`."""
+    city = city or new_jurisdiction(session)
+    code = code or f"kind-{next(_count)}"
+    kind = AssetKind(
+        **{
+            "jurisdiction_id": city.id,
+            "code": code,
+            "names": {"fr": f"Objet {code}", "en": f"Thing {code}"},
+            "position": next(_count),
+            "attributes": [
+                {"code": "name", "datatype": "string", "names": {"fr": "Nom", "en": "Name"}}
+            ],
+            "is_adoptable": True,
+            "link_radius_m": 25.0,
+            **values,
+        }
+    )
+    session.add(kind)
+    session.flush()
+    touch(session, city.id)
+    return kind
+
+
+def new_asset(
+    session: Session,
+    kind: AssetKind | None = None,
+    *,
+    point: Point = COMEDIE,
+    code: str | None = None,
+    state: AssetState = AssetState.IN_SERVICE,
+    **values: Any,
+) -> Asset:
+    """An asset in its first version, as an import left it."""
+    kind = kind or new_asset_kind(session)
+    now = values.pop("now", WEDNESDAY)
+    asset = Asset(
+        **{
+            "id": new_id(),
+            "jurisdiction_id": kind.jurisdiction_id,
+            "kind_id": kind.id,
+            "code": code or str(next(_count)),
+            "lat": point.lat,
+            "lon": point.lon,
+            "cell": cell_of(point),
+            "attributes": {},
+            "state": state.value,
+            "version": 1,
+            "since": now,
+            "created_at": now,
+            **values,
+        }
+    )
+    words = search_words(asset.code, asset.attributes)
+    asset.search = sa.func.to_tsvector("simple", words)
+    session.add(asset)
+    session.flush()
+    session.add(
+        AssetVersion(
+            asset_id=asset.id,
+            version=1,
+            at=now,
+            origin=Origin.IMPORT.value,
+            changed=[Part.CREATED.value],
+            code=asset.code,
+            lat=asset.lat,
+            lon=asset.lon,
+            attributes=asset.attributes,
+            state=asset.state,
+            owner_team_id=asset.owner_team_id,
+        )
+    )
+    session.flush()
+    return asset
 
 
 @dataclass(frozen=True, slots=True)

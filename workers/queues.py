@@ -103,5 +103,11 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "delivery.queued": (DELIVER,),
         "webhook.pinged": (ANNOUNCE,),
         "forwarding.queued": (HAND_OVER,),
+        "asset.added": (),
+        "asset.changed": (),
+        "asset.moved": (),
+        "asset.removed": (),
+        "asset.returned": (),
+        "register.imported": (),
     }
 )
