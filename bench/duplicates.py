@@ -67,12 +67,12 @@ def measure(system: Riverain, *, questions: int, city: str = "montpellier") -> d
     with engine.connect() as connection:
         with Session(connection) as session:
             catalogue = catalogue_of(session, jurisdictions.by_code(session, city).id)
-            judge = finding.JUDGE
+            judge = finding.judge_of(session, catalogue)
             ids = session.scalars(
                 sa.text("SELECT id FROM service_requests TABLESAMPLE SYSTEM (1) LIMIT 5000")
             ).all()
         for number in range(_WARM_UP + questions):
-            report = _report(catalogue, chance)
+            report = _report(catalogue, judge, chance)
             with Session(connection) as session:
                 session.execute(sa.text("SELECT 1"))
                 started = time.perf_counter()
@@ -107,7 +107,7 @@ def _ask(session: Session, catalogue: Catalogue, report: Features, judge: Duplic
     return len(candidates)
 
 
-def _report(catalogue: Catalogue, chance: random.Random) -> Features:
+def _report(catalogue: Catalogue, judge: DuplicateJudge, chance: random.Random) -> Features:
     """A report at one of the places, a few metres off, of any service."""
     number = chance.randrange(PLACES)
     lat, lon = _where(number)
@@ -117,7 +117,7 @@ def _report(catalogue: Catalogue, chance: random.Random) -> Features:
         service_id=service.id,
         requested_at=utc_now() - timedelta(minutes=chance.randrange(60)),
         point=Point(lat + chance.uniform(-4e-5, 4e-5), lon + chance.uniform(-4e-5, 4e-5)),
-        scope=finding.scope_of(service, catalogue),
+        scope=finding.scope_of(service, catalogue, judge),
         address=f"{number % 90} rue {number % 2000}",
         text="Un trou devant la porte, on ne peut plus passer avec une poussette.",
         street=f"r {number % 2000}",

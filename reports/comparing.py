@@ -29,7 +29,7 @@ def compare_again(
     report_ids: Sequence[UUID],
     *,
     now: datetime,
-    judge: DuplicateJudge = finding.JUDGE,
+    judge: DuplicateJudge | None = None,
 ) -> int:
     """Suggest to staff what these reports may repeat; how many have a suggestion now.
 
@@ -40,20 +40,21 @@ def compare_again(
     rows = session.execute(_TO_COMPARE, {"ids": list(report_ids)}).all()
     for row in rows:
         catalogue = catalogue_of(session, row.jurisdiction_id)
-        report = features_of(row, catalogue.by_id[row.service_id], catalogue)
-        question = finding.question_of(row.jurisdiction_id, report, judge.search(report))
+        decider = judge or finding.judge_of(session, catalogue)
+        report = features_of(row, catalogue.by_id[row.service_id], catalogue, decider)
+        question = finding.question_of(row.jurisdiction_id, report, decider.search(report))
         if question is not None and report.photo_hashes:
-            asked.append((row, report, question))
+            asked.append((row, report, question, decider))
     if not asked:
         return 0
-    found = finding.candidates(session, [question for _, _, question in asked])
+    found = finding.candidates(session, [question for _, _, question, _ in asked])
     shown = finding.with_photos(session, [leader for some in found for leader in some])
-    said = finding.verdicts_on(session, [row.id for row, _, _ in asked])
+    said = finding.verdicts_on(session, [row.id for row, _, _, _ in asked])
     ids, suggested, records = [], [], []
-    for (row, report, _), some in zip(asked, found, strict=True):
+    for (row, report, _, decider), some in zip(asked, found, strict=True):
         verdicts = said.get(row.id, _NOTHING_SAID)
         refused = {*verdicts.not_same, *(row.not_same_as or ())}
-        decision = judge.decide(
+        decision = decider.decide(
             report,
             [shown[leader.id] for leader in some if leader.id != row.id],
             replace(verdicts, not_same=refused),
@@ -63,7 +64,7 @@ def compare_again(
         decision = replace(decision, outcome=Outcome.SUGGESTED)
         ids.append(row.id)
         suggested.append(decision.parent_id)
-        records.append(decision.as_data(judge.name))
+        records.append(decision.as_data(decider.name))
     if ids:
         session.execute(
             _STORE, {"ids": ids, "suggested": suggested, "records": records, "now": now}

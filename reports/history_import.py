@@ -43,6 +43,7 @@ from reports.case_files import BadRow, CaseFile, Fault, PastCase
 from reports.catalogue import Catalogue, ServiceEntry, catalogue_of
 from reports.duplicates import finding, suggestions
 from reports.duplicates.finding import Neighbourhoods
+from reports.duplicates.rules import DuplicateJudge
 from reports.history import Author, Entry
 from reports.loading import RECURRENCE_DAYS, ServiceSpec, add_services
 from reports.rules import Facts, check_move
@@ -86,6 +87,7 @@ class Plan:
         moments: openings and closings in the order of time, each as (case, is it its opening).
         known: cases of the file that an earlier run brought in.
         bad: rows of types that the catalogue does not have.
+        judge: who decides about duplicates.
     """
 
     place: JurisdictionRef
@@ -94,6 +96,7 @@ class Plan:
     moments: Sequence[tuple[PastCase, bool]] = field(repr=False)
     known: frozenset[str] = field(repr=False)
     bad: Sequence[BadRow] = ()
+    judge: DuplicateJudge = finding.JUDGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,8 @@ def create_services(session: Session, place: JurisdictionRef, file: CaseFile) ->
 
 def plan(session: Session, place: JurisdictionRef, file: CaseFile) -> Plan:
     """What there is to do for this file, after whatever was done before."""
-    named = _by_name(catalogue_of(session, place.id))
+    catalogue = catalogue_of(session, place.id)
+    named = _by_name(catalogue)
     services: dict[str, ServiceEntry] = {}
     ids: dict[str, UUID] = {}
     cases: list[PastCase] = []
@@ -237,12 +241,12 @@ def plan(session: Session, place: JurisdictionRef, file: CaseFile) -> Plan:
             moments.append((case.closed_at, True, index))
     # At one instant openings come first: some cases were closed in the second they were opened.
     ordered = [(cases[index], not is_closing) for _, is_closing, index in sorted(moments)]
-    return Plan(place, services, ids, ordered, known, bad)
+    return Plan(place, services, ids, ordered, known, bad, finding.judge_of(session, catalogue))
 
 
 def batches(plan: Plan, catalogue: Catalogue, *, size: int = BATCH) -> Iterator[Batch]:
     """The moments of the plan in batches that keep cause and effect in order."""
-    around = Neighbourhoods(catalogue, finding.JUDGE)
+    around = Neighbourhoods(catalogue, plan.judge)
     openings: list[PastCase] = []
     closings: list[PastCase] = []
     closed_at: dict[str, list[Point]] = {}

@@ -143,6 +143,7 @@ def list_similar(query: dict[str, Any]) -> Response:
         )
         catalogue = catalogue_of(session, place.id)
         service = catalogue.service(query["service_code"])
+        judge = finding.judge_of(session, catalogue)
         ranked = finding.similar(
             session,
             catalogue,
@@ -151,11 +152,12 @@ def list_similar(query: dict[str, Any]) -> Response:
                 service_id=service.id,
                 requested_at=utc_now(),
                 point=point,
-                scope=finding.scope_of(service, catalogue),
+                scope=finding.scope_of(service, catalogue, judge),
                 text=query.get("description") or "",
                 asset_id=query.get("asset_id"),
                 accuracy_m=query.get("accuracy_m"),
             ),
+            judge,
         )
         found = queries.several(session, [item.candidate.id for item in ranked])
         items = [

@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 
 from core.outbox import Event
 from reports import changing, lifecycle, triage_rows
-from reports.duplicates import evidence, finding
+from reports.duplicates import evidence
 from reports.duplicates.rules import DuplicateJudge, Outcome
 from reports.history import SYSTEM
 from reports.routing import deciding, people
@@ -59,7 +59,7 @@ def triage(
     *,
     now: datetime,
     causes: Mapping[UUID, Event] | None = None,
-    judge: DuplicateJudge = finding.JUDGE,
+    judge: DuplicateJudge | None = None,
     times: Mapping[UUID, datetime] | None = None,
     assets: AssetOwners | None = None,
 ) -> Triaged:
@@ -67,6 +67,7 @@ def triage(
 
     Args:
         causes: the event that asked for each report, as far as known.
+        judge: who decides about duplicates; None: the one in force in each city.
         times: when each is triaged, where that is not `now`: a past that is replayed.
         assets: who knows the owners of assets; None: nobody does.
     """

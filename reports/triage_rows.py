@@ -85,7 +85,7 @@ def waiting_cases(
     report_ids: Sequence[UUID],
     now: datetime,
     times: Mapping[UUID, datetime],
-    judge: DuplicateJudge,
+    judge: DuplicateJudge | None,
 ) -> list[Case]:
     """The open reports among these that wait for triage, locked, in the order of arrival.
 
@@ -96,6 +96,7 @@ def waiting_cases(
     for row in sorted(rows, key=lambda row: (row.requested_at, row.id)):
         catalogue = catalogue_of(session, row.jurisdiction_id)
         service = catalogue.by_id[row.service_id]
+        decider = judge or finding.judge_of(session, catalogue)
         cases.append(
             Case(
                 row=row,
@@ -103,8 +104,8 @@ def waiting_cases(
                 catalogue=catalogue,
                 service=service,
                 table=deciding.plan(session, catalogue),
-                judge=judge,
-                features=features_of(row, service, catalogue),
+                judge=decider,
+                features=features_of(row, service, catalogue, decider),
                 decision=Decision(Outcome.APART),
                 status=Status(row.status),
                 team_id=row.team_id,
@@ -118,14 +119,16 @@ def waiting_cases(
     return cases
 
 
-def features_of(row: Any, service: ServiceEntry, catalogue: Catalogue) -> Features:
+def features_of(
+    row: Any, service: ServiceEntry, catalogue: Catalogue, judge: DuplicateJudge
+) -> Features:
     """What a judge of duplicates sees of a report, by a row of `COMPARED` columns."""
     return Features(
         id=row.id,
         service_id=row.service_id,
         requested_at=row.requested_at,
         point=None if row.lat is None else Point(row.lat, row.lon),
-        scope=finding.scope_of(service, catalogue),
+        scope=finding.scope_of(service, catalogue, judge),
         address=row.address,
         asset_id=row.asset_id,
         same_as=row.same_as,

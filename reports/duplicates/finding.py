@@ -22,6 +22,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from core.db import Executor
 from geo import cells
 from geo.measures import Point
 from reports.catalogue import Catalogue, ServiceEntry
@@ -39,7 +40,7 @@ from reports.models import WEEK_OVER
 from reports.rules import BLOCK_RESOLUTION
 from reports.vocabulary import PhotoState, Status, Visibility
 
-#: The judge in force.
+#: The judge of a city that has no other.
 JUDGE: DuplicateJudge = FirstRule()
 
 #: How many candidates of each kind one report is compared with: the nearest that are open, those
@@ -106,13 +107,23 @@ def question_of(jurisdiction_id: int, report: Features, search: Search) -> Quest
     )
 
 
-def scope_of(service: ServiceEntry, catalogue: Catalogue) -> Scope:
-    """What the catalogue says of duplicates of that service."""
+def judge_of(session: Executor, catalogue: Catalogue) -> DuplicateJudge:
+    """The judge in force in a city, as its catalogue stands."""
+    del session, catalogue
+    return JUDGE
+
+
+def scope_of(service: ServiceEntry, catalogue: Catalogue, judge: DuplicateJudge) -> Scope:
+    """What the catalogue says of duplicates of that service, and with which others it is confused.
+
+    The services of other families are those that the judge knows to be mixed up with it.
+    """
     return Scope(
         family=service.family,
         service_ids=tuple(catalogue.family_ids(service.family)),
         radius_m=service.duplicate_radius_m,
         days=service.duplicate_days,
+        pairs=tuple(judge.confused(service.id)),
     )
 
 
@@ -133,7 +144,7 @@ class Neighbourhoods:
 
     def __post_init__(self) -> None:
         for service in self.catalogue.services:
-            scope = scope_of(service, self.catalogue)
+            scope = scope_of(service, self.catalogue, self.judge)
             compared = {self.catalogue.by_id[id_].family for id_ in scope.pairs}
             families = tuple(sorted({service.family, *compared}))
             self._families[service.id] = families
@@ -244,8 +255,7 @@ def similar(
     session: Session,
     catalogue: Catalogue,
     report: Features,
-    *,
-    judge: DuplicateJudge = JUDGE,
+    judge: DuplicateJudge,
 ) -> list[Ranked]:
     """The open reports that a new one may repeat, best first.
 

@@ -209,6 +209,9 @@ class DuplicateJudge(Protocol):
     def reach_m(self, scope: Scope) -> float:
         """The largest radius it ever searches with for that family: what locks must cover."""
 
+    def confused(self, service_id: int) -> Sequence[int]:
+        """Services of other families that people mix up with that one, as far as it knows."""
+
     def rank(self, report: Features, candidates: Sequence[Candidate]) -> list[Ranked]:
         """The candidates that may be meant, best first."""
 
@@ -240,6 +243,11 @@ class FirstRule:
     def reach_m(self, scope: Scope) -> float:
         """The service's radius: the rule never looks farther."""
         return scope.radius_m
+
+    def confused(self, service_id: int) -> Sequence[int]:
+        """None: it has learned nothing."""
+        del service_id
+        return ()
 
     def rank(self, report: Features, candidates: Sequence[Candidate]) -> list[Ranked]:
         """Those within reach, by nearness and age."""

@@ -18,7 +18,7 @@ from reports import catalogue
 from reports.catalogue import Catalogue
 from reports.duplicates import finding
 from reports.duplicates.finding import QUOTAS, Leader, Neighbourhoods
-from reports.duplicates.rules import Candidate, Features, FirstRule, Scope, Search
+from reports.duplicates.rules import Candidate, Features, FirstRule, Search
 from reports.models import Service, ServiceRequest
 from reports.vocabulary import Status, Visibility
 from tests.factories import COMEDIE, new_jurisdiction, new_report, new_service
@@ -54,7 +54,7 @@ def features(known: Catalogue, service: Service, **values: Any) -> Features:
             "service_id": service.id,
             "requested_at": utc_now(),
             "point": COMEDIE,
-            "scope": finding.scope_of(known.by_id[service.id], known),
+            "scope": finding.scope_of(known.by_id[service.id], known, FirstRule()),
             **values,
         }
     )
@@ -94,7 +94,7 @@ def test_candidates_are_open_leaders_near_by_of_the_services_asked_for(session: 
     new_report(session, lamp, at=north(3), status=Status.TRIAGED)
     new_report(session, hole, at=north(3000), status=Status.TRIAGED)
     known = catalogue.catalogue_of(session, city.id)
-    ranked = finding.similar(session, known, features(known, hole))
+    ranked = finding.similar(session, known, features(known, hole), FirstRule())
     assert [item.candidate.id for item in ranked] == [item.id for item in wanted]
     assert ids(found(session, hole)) == {item.id for item in wanted}
 
@@ -218,24 +218,17 @@ def test_an_address_or_an_asset_in_common_is_a_lock_in_common(session: Session) 
     )
 
 
-def test_confused_services_share_a_lock_across_families(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_confused_services_share_a_lock_across_families(session: Session) -> None:
     city = new_jurisdiction(session)
     lamp = new_service(session, city, code="lampe", duplicate_radius_m=15.0)
     cable = new_service(session, city, code="cable", duplicate_radius_m=40.0)
     known = catalogue.catalogue_of(session, city.id)
-    plain = finding.scope_of
 
-    def confused(service: Any, of: Catalogue) -> Scope:
-        scope = plain(service, of)
-        pairs = (cable.id,) if service.id == lamp.id else ()
-        return Scope(
-            scope.family, (*scope.service_ids, *pairs), scope.radius_m, scope.days, pairs=pairs
-        )
+    class Confusing(FirstRule):
+        def confused(self, service_id: int) -> tuple[int, ...]:
+            return (cable.id,) if service_id == lamp.id else ()
 
-    monkeypatch.setattr(finding, "scope_of", confused)
-    around = Neighbourhoods(known, FirstRule())
+    around = Neighbourhoods(known, Confusing())
     for step in range(0, 200, 7):
         one = features(known, lamp, point=north(step))
         other = features(known, cable, point=north(step + 14))
