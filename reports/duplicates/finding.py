@@ -123,6 +123,8 @@ def scope_of(service: ServiceEntry, catalogue: Catalogue, judge: DuplicateJudge)
         service_ids=tuple(catalogue.family_ids(service.family)),
         radius_m=service.duplicate_radius_m,
         days=service.duplicate_days,
+        join_at=service.duplicate_join_at,
+        suggest_at=service.duplicate_suggest_at,
         pairs=tuple(judge.confused(service.id)),
     )
 
