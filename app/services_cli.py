@@ -22,7 +22,6 @@ from core.db import reading, transaction
 from core.errors import DomainError
 from geo import jurisdictions
 from reports import case_files
-from reports.case_files import CaseFileError
 from reports.catalogue import Catalogue, catalogue_of
 from reports.words import learning, proposing
 from reports.words.examples import Example
@@ -56,7 +55,7 @@ def train_command(jurisdiction: str, cases: Sequence[Path], *, dry_run: bool, fo
             for path in cases:
                 texts += _of_file(path, catalogue)
             trained = learning.train(catalogue, texts, now=now)
-        except (DomainError, CaseFileError, learning.TooFewTextsError) as error:
+        except (DomainError, ValueError) as error:
             raise click.ClickException(str(error)) from error
         click.echo(json.dumps(dict(trained.model.record), ensure_ascii=False, indent=2))
         if dry_run:

@@ -101,9 +101,7 @@ def upgrade() -> None:
             postgresql_nulls_not_distinct=True,
         ),
     )
-    op.create_index(
-        "ix_closing_forecasts_jurisdiction", "closing_forecasts", ["jurisdiction_id"]
-    )
+    op.create_index("ix_closing_forecasts_jurisdiction", "closing_forecasts", ["jurisdiction_id"])
 
 
 def downgrade() -> None:

@@ -15,7 +15,6 @@ The texts of the catalogue are among those learnt from, never among those calibr
 
 from __future__ import annotations
 
-import warnings
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -52,16 +51,16 @@ def fit(
     *,
     placeholders: frozenset[str] = frozenset(),
     record: Mapping[str, Any] | None = None,
+    fewest: int = FEWEST_TEXTS,
 ) -> WordModel:
     """A model of texts that were sifted, and of what the catalogue says of each label.
 
     Raises:
-        ValueError: fewer than `FEWEST_TEXTS` texts, or all of one label.
+        ValueError: fewer than `fewest` texts, all of one label, or hardly two of any.
     """
-    if len(examples) < FEWEST_TEXTS:
-        raise ValueError(f"{len(examples)} texts are too few to learn from: {FEWEST_TEXTS}")
+    if len(examples) < fewest:
+        raise ValueError(f"{len(examples)} texts are too few to learn from; {fewest} are needed")
     import numpy as np
-    from sklearn.model_selection import StratifiedKFold
 
     everything = [*examples, *catalogue]
     labels = sorted({example.label for example in everything})
@@ -85,12 +84,10 @@ def fit(
     own = np.arange(len(examples))
     rest = np.arange(len(examples), len(everything))
     unseen = np.zeros((2, len(examples), len(labels)))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
-    with warnings.catch_warnings():
-        # A label with fewer texts than folds is simply missing from some of them.
-        warnings.filterwarnings("ignore", message="The least populated class")
-        for kept, left_out in folds.split(own, meant[own]):
-            unseen[:, left_out] = both(np.concatenate([kept, rest]), left_out)[1]
+    fold_of = _folds(meant[own])
+    for fold in range(FOLDS):
+        kept, left_out = own[fold_of != fold], own[fold_of == fold]
+        unseen[:, left_out] = both(np.concatenate([kept, rest]), left_out)[1]
     shares, bias = _joined(unseen, meant[own])
 
     fitted, _ = both(np.arange(len(everything)), own[:1])
@@ -113,6 +110,17 @@ class _Fitted:
 
     idf: Mapping[str, float]
     parts: Sequence[tuple[Any, Any]]
+
+
+def _folds(meant: Any) -> Any:
+    """The fold of each text: those of one label are dealt out like cards, however few they are."""
+    import numpy as np
+
+    shuffled = np.random.default_rng(SEED).permutation(len(meant))
+    dealt = shuffled[np.argsort(meant[shuffled], kind="stable")]
+    fold_of = np.empty(len(meant), dtype=int)
+    fold_of[dealt] = np.arange(len(meant)) % FOLDS
+    return fold_of
 
 
 def _matrix(rows: Sequence[Mapping[str, float]], idf: Mapping[str, float]) -> Any:

@@ -145,7 +145,7 @@ def test_a_city_learns_from_its_cases_and_uses_it_at_once(
         "pothole": ["pneu", "secousse", "bitume", "profond", "vélo", "crevé"],
         "tree": ["tempête", "racine", "penche", "feuillage", "vent", "bois"],
     }
-    for number in range(75):
+    for number in range(57):
         code = sorted(said)[number % 3]
         new_report(
             session,
@@ -158,7 +158,7 @@ def test_a_city_learns_from_its_cases_and_uses_it_at_once(
     texts = learning.texts_of(session, known)
     trained = learning.train(known, texts, now=utc_now())
     assert trained.is_better
-    assert trained.model.record["real"] == 75
+    assert trained.model.record["real"] == 57
     assert learning.put_in_force(session, known, trained.model, now=utc_now()) == 1
     assert learning.put_in_force(session, known, trained.model, now=utc_now()) == 2
     jurisdictions.forget()
