@@ -22,7 +22,9 @@ from core.clock import utc_now
 from geo import loading as geo_loading
 from geo.models import Jurisdiction
 from open311.downstream import load_endpoints
-from reports.loading import load_routing_rules, load_services, teams_in_use
+from reports import rule_versions
+from reports.loading import load_services, teams_in_use
+from reports.rule_versions import Version
 
 #: The parts that are loaded, in their order: what is referred to comes first.
 PARTS = ("jurisdiction", "areas", "addresses", "teams", "services", "rules", "downstream")
@@ -34,12 +36,14 @@ class LoadedCity:
 
     Attributes:
         version: of the jurisdiction, after the load.
+        kept_rules: the routing rules of a manager that stayed in force instead of the folder's.
     """
 
     jurisdiction_id: int
     code: str
     version: int
     changes: Mapping[str, Changes]
+    kept_rules: Version | None = None
 
     @property
     def is_changed(self) -> bool:
@@ -52,12 +56,14 @@ def load_city(
     city: City,
     *,
     allow_loss: bool = False,
+    force_rules: bool = False,
     step: Callable[[str], None] = lambda _: None,
 ) -> LoadedCity:
     """Make the database say what the folder says, in the caller's transaction.
 
     Args:
         allow_loss: accept that more than half of the known addresses go.
+        force_rules: put the folder's routing rules in force over those that a manager made.
         step: called with the name of each of `PARTS` as its loading begins.
 
     Raises:
@@ -87,7 +93,10 @@ def load_city(
     step("services")
     changes["services"] = load_services(session, jurisdiction.id, city.services)
     step("rules")
-    changes["rules"] = load_routing_rules(session, jurisdiction.id, city.rules)
+    rules = rule_versions.load(
+        session, jurisdiction.id, city.rules, city.rules_text, force=force_rules, now=utc_now()
+    )
+    changes["rules"] = rules.changes
     step("downstream")
     changes["downstream"] = load_endpoints(
         session, jurisdiction.id, city.endpoints, city.downstream_of
@@ -97,7 +106,7 @@ def load_city(
     version = session.scalar(
         sa.select(Jurisdiction.version).where(Jurisdiction.id == jurisdiction.id)
     )
-    loaded = LoadedCity(jurisdiction.id, city.jurisdiction.code, version or 0, changes)
+    loaded = LoadedCity(jurisdiction.id, city.jurisdiction.code, version or 0, changes, rules.kept)
     if loaded.is_changed:
         audit.record(
             session,

@@ -39,7 +39,8 @@ jurisdictions = AppGroup(
 @click.argument("folder", type=_FOLDER)
 @click.option("--check", is_flag=True, help="Read and check the folder; load nothing.")
 @click.option("--allow-loss", is_flag=True, help="Accept that most known addresses go.")
-def load(folder: Path, *, check: bool, allow_loss: bool) -> None:
+@click.option("--force-rules", is_flag=True, help="Its routing rules over those of a manager.")
+def load(folder: Path, *, check: bool, allow_loss: bool, force_rules: bool) -> None:
     """Load or update the city that FOLDER describes (docs/city-folder.md)."""
     from app import city_reading
     from app.city import PARTS, load_city
@@ -53,7 +54,9 @@ def load(folder: Path, *, check: bool, allow_loss: bool) -> None:
             city = city_reading.read_city(folder, step)
             if not check:
                 with transaction() as session:
-                    loaded = load_city(session, city, allow_loss=allow_loss, step=step)
+                    loaded = load_city(
+                        session, city, allow_loss=allow_loss, force_rules=force_rules, step=step
+                    )
     except CityFolderError as error:
         _say_warnings(error.warnings)
         for fault in error.faults:
@@ -140,6 +143,13 @@ def _say_loaded(loaded: LoadedCity, city: City, seconds: float) -> None:
         click.echo(
             f"{part:<14}{changes.created:>8}{changes.updated:>9}"
             f"{changes.retired:>8}{changes.unchanged:>8}"
+        )
+    kept = loaded.kept_rules
+    if kept is not None:
+        day = f" of {kept.created_at:%Y-%m-%d}" if kept.created_at else ""
+        click.echo(
+            f"rules: version {kept.version}{day} stays in force, a manager made it; the folder's "
+            "were not loaded. --force-rules puts them in force."
         )
     if city.asset_counts:
         kinds = ", ".join(f"{count} {kind}" for kind, count in city.asset_counts.items())

@@ -28,6 +28,7 @@ from app.city_places import Places, as_json
 from geo.loading import AddressSpec, AreaSpec, JurisdictionSpec
 from open311.downstream import EndpointSpec
 from reports.loading import EVIDENCE_PRIORITY, ServiceSpec
+from reports.routing import overlapping
 from reports.routing.grammar import RuleSyntaxError, parse
 from reports.routing.names import Vocabulary, check
 from reports.routing.rules import PRIORITIES, Rule, RuleFault
@@ -58,6 +59,7 @@ class City:
         addresses_file: the name of the file the addresses came from, for messages.
         endpoints: other systems in which teams live.
         downstream_of: code of a team → code of the endpoint it lives in.
+        rules_text: the rules as they stand in the file, comments and all.
     """
 
     jurisdiction: JurisdictionSpec
@@ -66,6 +68,7 @@ class City:
     teams: tuple[TeamSpec, ...]
     services: tuple[ServiceSpec, ...]
     rules: tuple[Rule, ...]
+    rules_text: str
     asset_counts: Mapping[str, int]
     addresses_file: str
     endpoints: tuple[EndpointSpec, ...] = ()
@@ -143,7 +146,7 @@ class _Reading:
                 self.findings,
             )
         self.step("rules")
-        rules = self._rules(services, areas, teams, is_complete=is_complete)
+        rules, rules_text = self._rules(services, areas, teams, is_complete=is_complete)
         self.step("assets")
         asset_counts: dict[str, int] = {}
         assets_in = (
@@ -166,6 +169,7 @@ class _Reading:
             teams=tuple(teams),
             services=tuple(services),
             rules=rules,
+            rules_text=rules_text,
             asset_counts=asset_counts,
             addresses_file=city.get("addresses", {}).get("file", _CITY),
             endpoints=tuple(city_downstream.endpoint_specs(teams_in[1])) if teams_in else (),
@@ -279,21 +283,24 @@ class _Reading:
         teams: Sequence[TeamSpec],
         *,
         is_complete: bool,
-    ) -> tuple[Rule, ...]:
+    ) -> tuple[tuple[Rule, ...], str]:
         if not (self.folder / _RULES).is_file():
             self.findings.fault(_RULES, 0, "the folder has no such file")
-            return ()
+            return (), ""
         text = city_files.read_text(self.folder, _RULES, self.findings)
         if text is None:
-            return ()
+            return (), ""
         try:
             rules = parse(text)
         except RuleSyntaxError as error:
             self._note_rules(error.faults)
-            return ()
+            return (), text
         if is_complete:
             self._note_rules(check(rules, _vocabulary(services, areas, teams)))
-        return rules
+            group_of = {service.code: service.group for service in services}
+            for warning in overlapping.warnings(rules, group_of):
+                self.findings.warn(_RULES, warning.line, f"“{warning.word}”: {warning.reason}")
+        return rules, text
 
     def _note_rules(self, faults: Sequence[RuleFault]) -> None:
         for fault in faults:

@@ -26,6 +26,7 @@ COMMANDS = {
     "outbox": "app.outbox_commands:outbox_commands",
     "reports": "app.import_cli:reports_commands",
     "retention": "app.retention_cli:retention_commands",
+    "routing": "app.routing_cli:routing_commands",
     "services": "app.services_cli:services_commands",
     "settings": "app.commands:settings_command",
 }

@@ -33,6 +33,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     from reports.own_views import blueprint as own_reports
     from reports.public_views import blueprint as reports
     from reports.redaction_views import blueprint as redactions
+    from reports.rules_views import blueprint as rules
     from reports.staff_views import blueprint as staff
     from reports.suggestion_views import blueprint as suggestions
 
@@ -67,6 +68,7 @@ def register_features(app: Flask, json_api: Api) -> None:
         staff,
         suggestions,
         redactions,
+        rules,
         forwardings,
         person_data,
         notifications,
@@ -77,7 +79,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     CORS(
         app,
         resources={r"/api/v1/*": {"origins": "*"}, r"/open311/*": {"origins": "*"}},
-        methods=["GET", "HEAD", "OPTIONS", "POST", "PATCH", "DELETE"],
+        methods=["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=[
             "Authorization",
             "Content-Type",

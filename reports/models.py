@@ -20,6 +20,7 @@ from reports.vocabulary import (
     PhotoState,
     PlaceSource,
     RedactedPart,
+    RulesOrigin,
     ServiceKind,
     Source,
     Status,
@@ -594,6 +595,27 @@ class RoutingRule(Base):
     position: Mapped[int] = mapped_column(comment="Order; the line of the rule file")
     text: Mapped[str] = mapped_column(comment="As a person wrote it")
     rule: Mapped[dict[str, Any]] = mapped_column(comment="Parsed: conditions and actions")
+
+
+class RoutingRuleVersion(Base):
+    """The routing rules of a jurisdiction as they once were: the last version is in force."""
+
+    __tablename__ = "routing_rule_versions"
+    __table_args__ = (
+        one_of("origin", RulesOrigin, "origin"),
+        sa.UniqueConstraint("jurisdiction_id", "version"),
+    )
+
+    id: Mapped[int] = mapped_column(sa.Identity(always=True), primary_key=True)
+    jurisdiction_id: Mapped[int] = mapped_column(
+        sa.SmallInteger, sa.ForeignKey("jurisdictions.id", ondelete="CASCADE")
+    )
+    version: Mapped[int] = mapped_column(comment="From 1, without gaps; the ETag of the rules")
+    text: Mapped[str] = mapped_column(comment="The whole text, comments and all")
+    origin: Mapped[str] = mapped_column(comment="Who had the last word: the folder or a manager")
+    by_id: Mapped[UUID | None] = mapped_column(comment="null: the command line")
+    restored: Mapped[int | None] = mapped_column(comment="The version whose text came back")
+    created_at: Mapped[datetime]
 
 
 class Redaction(Base):

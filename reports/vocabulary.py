@@ -47,6 +47,13 @@ class Source(enum.StrEnum):
     IMPORT = "import"
 
 
+class RulesOrigin(enum.StrEnum):
+    """Where a version of the routing rules came from."""
+
+    FOLDER = "folder"
+    MANAGER = "manager"
+
+
 class PlaceSource(enum.StrEnum):
     """Where a request's position came from."""
 

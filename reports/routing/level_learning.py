@@ -85,6 +85,10 @@ class CityClock:
         return {"hours": hours, "works_on_holidays": not self.keeps_holidays}
 
 
+#: A city whose due dates nobody knows.
+USUAL_CLOCK = CityClock(*_USUAL, _RESTS[0], keeps_holidays=False)
+
+
 @dataclass(frozen=True, slots=True)
 class LearnedLevel:
     """The level of one service, and how it fared.

@@ -134,6 +134,7 @@ ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "code": lambda place: place.service,
     "jurisdiction": lambda place: place.city.code,
     "number": lambda place: place.number,
+    "version": lambda place: 1,
     "token": lambda place: "AAAAAAAAAAAAAAAAAAAAAA",
     "challenge_id": lambda place: new_id(),
     "action": lambda place: "withdrawal",
@@ -175,6 +176,9 @@ BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
     "staff.change_visibility": lambda place: {"visibility": "hidden"},
     "forwardings.retry_forwarding": lambda place: {},
     "forwardings.settle_forwarding": lambda place: {"remote_id": "118"},
+    "rules.change_rules": lambda place: {"text": f"otherwise team {place.team}\n"},
+    "rules.check_rules": lambda place: {"text": f"otherwise team {place.team}\n"},
+    "rules.try_rules": lambda place: {"text": f"otherwise team {place.team}\n"},
     "redactions.redact": lambda place: {"part": "description"},
     "checks.check_report": lambda place: {"description": "Un trou"},
     "people.give_role": lambda place: {
