@@ -20,6 +20,7 @@ COMMANDS = {
     "accounts": "app.person_data_cli:accounts_commands",
     "audit": "accounts.audit.cli:audit_commands",
     "blocks": "accounts.blocks.cli:blocks_commands",
+    "duplicates": "app.duplicates_cli:duplicates_commands",
     "evaluate": "app.evaluating:evaluate_commands",
     "jurisdictions": "app.city_cli:jurisdictions",
     "open311": "open311.cli:open311_commands",
@@ -27,6 +28,7 @@ COMMANDS = {
     "reports": "app.import_cli:reports_commands",
     "retention": "app.retention_cli:retention_commands",
     "routing": "app.routing_cli:routing_commands",
+    "sensing": "sensing.cli:sensing_commands",
     "services": "app.services_cli:services_commands",
     "settings": "app.commands:settings_command",
 }

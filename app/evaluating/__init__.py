@@ -12,6 +12,9 @@ from flask.cli import AppGroup
 
 #: Name of the subcommand, and where it is: module and attribute.
 SUBCOMMANDS = {
+    "bumps": "app.evaluating.bumps:bumps_command",
+    "duplicates": "app.evaluating.duplicates:duplicates_command",
+    "duplicates-by-month": "app.evaluating.duplicates_by_month:by_month_command",
     "routing": "app.evaluating.routing:routing_command",
     "forecast": "app.evaluating.forecast:forecast_command",
     "text": "app.evaluating.text:text_command",

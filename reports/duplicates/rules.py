@@ -276,16 +276,16 @@ class FirstRule:
         # keeps apart errs on the safe side.
         allowed = [item for item in candidates if item.id not in verdicts.not_same]
         ranked = tuple(self.rank(report, allowed))
-        meant = _named(report, allowed, verdicts)
+        meant = named_candidate(report, allowed, verdicts)
         if meant is not None:
-            return _as_named(report, meant, ranked)
+            return as_named(report, meant, ranked)
         if not ranked:
             return Decision(Outcome.APART)
         best = ranked[0]
         return Decision(Outcome.JOINED, best.candidate.id, best.score, best.reasons, ranked)
 
 
-def _named(
+def named_candidate(
     report: Features, candidates: Sequence[Candidate], verdicts: Verdicts
 ) -> Candidate | None:
     """The candidate that a person named as the same."""
@@ -293,7 +293,8 @@ def _named(
     return next((item for item in candidates if item.id in named), None)
 
 
-def _as_named(report: Features, meant: Candidate, ranked: tuple[Ranked, ...]) -> Decision:
+def as_named(report: Features, meant: Candidate, ranked: tuple[Ranked, ...]) -> Decision:
+    """What follows from a person's word: joined, or shown to staff where the two lie far apart."""
     said = Reason("reporter_said")
     if report.point is None or meant.point is None:
         return Decision(Outcome.JOINED, meant.id, 1.0, (said,), ranked)
