@@ -17,6 +17,7 @@ from accounts.audit import Action, Subject
 from accounts.loading import load_teams
 from app.city_files import Fault
 from app.city_reading import City, CityFolderError
+from assets import loading as asset_loading
 from core.changes import Changes
 from core.clock import utc_now
 from geo import loading as geo_loading
@@ -27,7 +28,17 @@ from reports.loading import load_services, teams_in_use
 from reports.rule_versions import Version
 
 #: The parts that are loaded, in their order: what is referred to comes first.
-PARTS = ("jurisdiction", "areas", "addresses", "teams", "services", "rules", "downstream")
+PARTS = (
+    "jurisdiction",
+    "areas",
+    "addresses",
+    "teams",
+    "services",
+    "rules",
+    "downstream",
+    "asset kinds",
+    "assets",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,8 @@ def load_city(
     """Make the database say what the folder says, in the caller's transaction.
 
     Args:
-        allow_loss: accept that more than half of the known addresses go.
+        allow_loss: accept that more than half of the known addresses go, or more than a tenth
+            of the assets of a kind.
         force_rules: put the folder's routing rules in force over those that a manager made.
         step: called with the name of each of `PARTS` as its loading begins.
 
@@ -89,6 +101,7 @@ def load_city(
         raise _refused(error, city.addresses_file) from error
     step("teams")
     used = teams_in_use(session, jurisdiction.id)
+    used |= asset_loading.teams_in_use(session, jurisdiction.id)
     changes["teams"] = load_teams(session, jurisdiction.id, city.teams, in_use=used)
     step("services")
     changes["services"] = load_services(session, jurisdiction.id, city.services)
@@ -101,7 +114,23 @@ def load_city(
     changes["downstream"] = load_endpoints(
         session, jurisdiction.id, city.endpoints, city.downstream_of
     )
-    if changes["teams"] or changes["services"] or changes["rules"]:
+    if city.assets is not None:
+        step("asset kinds")
+        changes["asset kinds"] = asset_loading.load_kinds(
+            session, jurisdiction.id, city.assets.kinds
+        )
+        step("assets")
+        try:
+            changes["assets"] = asset_loading.load_assets(
+                session,
+                jurisdiction.id,
+                city.assets.assets,
+                allow_loss=allow_loss,
+                now=utc_now(),
+            )
+        except asset_loading.FolderLossError as error:
+            raise CityFolderError([Fault(error.file, 0, str(error))]) from error
+    if any(changes.get(part) for part in ("teams", "services", "rules", "asset kinds")):
         geo_loading.touch(session, jurisdiction.id)
     version = session.scalar(
         sa.select(Jurisdiction.version).where(Jurisdiction.id == jurisdiction.id)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from app.city import LoadedCity
     from app.city_files import Fault
-    from app.city_reading import City
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -38,7 +37,11 @@ jurisdictions = AppGroup(
 @jurisdictions.command("load")
 @click.argument("folder", type=_FOLDER)
 @click.option("--check", is_flag=True, help="Read and check the folder; load nothing.")
-@click.option("--allow-loss", is_flag=True, help="Accept that most known addresses go.")
+@click.option(
+    "--allow-loss",
+    is_flag=True,
+    help="Accept that most known addresses, or more than a tenth of a kind of assets, go.",
+)
 @click.option("--force-rules", is_flag=True, help="Its routing rules over those of a manager.")
 def load(folder: Path, *, check: bool, allow_loss: bool, force_rules: bool) -> None:
     """Load or update the city that FOLDER describes (docs/city-folder.md)."""
@@ -68,7 +71,7 @@ def load(folder: Path, *, check: bool, allow_loss: bool, force_rules: bool) -> N
     if loaded is None:
         click.echo(f"{city.jurisdiction.code}: the folder is right; nothing was loaded.")
         return
-    _say_loaded(loaded, city, time.monotonic() - started)
+    _say_loaded(loaded, time.monotonic() - started)
 
 
 @jurisdictions.command("list")
@@ -137,7 +140,7 @@ def _say_warnings(warnings: Sequence[Fault]) -> None:
         click.echo(f"warning: {warning}", err=True)
 
 
-def _say_loaded(loaded: LoadedCity, city: City, seconds: float) -> None:
+def _say_loaded(loaded: LoadedCity, seconds: float) -> None:
     click.echo(f"{'':<14}{'new':>8}{'changed':>9}{'gone':>8}{'same':>8}")
     for part, changes in loaded.changes.items():
         click.echo(
@@ -151,8 +154,5 @@ def _say_loaded(loaded: LoadedCity, city: City, seconds: float) -> None:
             f"rules: version {kept.version}{day} stays in force, a manager made it; the folder's "
             "were not loaded. --force-rules puts them in force."
         )
-    if city.asset_counts:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in city.asset_counts.items())
-        click.echo(f"assets: checked, not loaded ({kinds})")
     result = "loaded" if loaded.is_changed else "nothing changed"
     click.echo(f"{loaded.code}: {result}, version {loaded.version}, {seconds:.1f} s")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from contextvars import ContextVar
-from datetime import time
+from datetime import date, time
 from typing import Any
 
 import marshmallow as ma
@@ -124,6 +124,19 @@ class Clock(fields.String):
             time.fromisoformat(text)
         except ValueError:
             raise ma.ValidationError(f"“{text}” is not a time such as 17:00") from None
+        return text
+
+
+class MonthDay(fields.String):
+    """A day of every year, such as "11-15"; quoted, since YAML could take it for a number."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs) or ""
+        try:
+            # A leap year, so that 02-29 is a day.
+            date.fromisoformat(f"2024-{text}")
+        except ValueError:
+            raise ma.ValidationError(f"“{text}” is not a day such as 11-15") from None
         return text
 
 

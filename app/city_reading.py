@@ -22,7 +22,7 @@ import shapely.geometry
 from accounts.loading import TeamSpec
 from accounts.models import DigestChoice
 from app import city_downstream, city_fields, city_files, city_schemas, city_sign_in
-from app.city_assets import Assets
+from app.city_assets import Assets, ShippedAssets
 from app.city_files import Document, Fault, Findings
 from app.city_places import Places, as_json
 from geo.loading import AddressSpec, AreaSpec, JurisdictionSpec
@@ -55,7 +55,7 @@ class City:
     """All that a folder says of a city.
 
     Attributes:
-        asset_counts: how many assets of each kind the folder ships; they are not loaded with it.
+        assets: kinds and the assets that the folder ships; None: it says nothing of them.
         addresses_file: the name of the file the addresses came from, for messages.
         endpoints: other systems in which teams live.
         downstream_of: code of a team → code of the endpoint it lives in.
@@ -69,7 +69,7 @@ class City:
     services: tuple[ServiceSpec, ...]
     rules: tuple[Rule, ...]
     rules_text: str
-    asset_counts: Mapping[str, int]
+    assets: ShippedAssets | None
     addresses_file: str
     endpoints: tuple[EndpointSpec, ...] = ()
     downstream_of: Mapping[str, str] = field(default_factory=dict)
@@ -148,14 +148,14 @@ class _Reading:
         self.step("rules")
         rules, rules_text = self._rules(services, areas, teams, is_complete=is_complete)
         self.step("assets")
-        asset_counts: dict[str, int] = {}
+        shipped: ShippedAssets | None = None
         assets_in = (
             self._loaded(_ASSETS, city_schemas.AssetsIn())
             if (self.folder / _ASSETS).is_file()
             else None
         )
         if assets_in:
-            asset_counts = Assets(self.folder, self.places, self.findings).counts(
+            shipped = Assets(self.folder, self.places, self.findings).read(
                 *assets_in,
                 teams={team.code for team in teams} if is_complete else None,
                 services={service.code for service in services} if is_complete else None,
@@ -170,7 +170,7 @@ class _Reading:
             services=tuple(services),
             rules=rules,
             rules_text=rules_text,
-            asset_counts=asset_counts,
+            assets=shipped,
             addresses_file=city.get("addresses", {}).get("file", _CITY),
             endpoints=tuple(city_downstream.endpoint_specs(teams_in[1])) if teams_in else (),
             downstream_of={

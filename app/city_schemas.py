@@ -25,6 +25,7 @@ from app.city_fields import (
     Code,
     Coded,
     Crs,
+    MonthDay,
     Period,
     Schema,
     Text,
@@ -35,6 +36,7 @@ from app.city_fields import (
 )
 from app.city_files import Document, Findings
 from app.city_sign_in import SignInIn
+from assets.importing.mapping import type_of
 from reports.loading import RECURRENCE_DAYS
 from reports.routing.rules import PRIORITIES
 from reports.vocabulary import Recurrence, ServiceKind
@@ -332,8 +334,9 @@ class AssetAttributeIn(Schema):
     values = Coded(Translated(), free_keys=True)
 
 
-class AssetFileIn(Schema):
-    path = Text(required=True)
+class AssetColumnsIn(Schema):
+    """How a file of assets is written."""
+
     crs = Crs(load_default="EPSG:4326")
     delimiter = fields.String(load_default=",", validate=validate.Length(equal=1))
     code = Text(required=True)
@@ -343,13 +346,60 @@ class AssetFileIn(Schema):
     state = Text()
     states = Coded(one_of(*ASSET_STATES), free_keys=True)
 
+
+class AssetFileIn(AssetColumnsIn):
+    """A file that the folder ships."""
+
+    path = Text(required=True)
+
+    @ma.validates("path")
+    def _check_path(self, value: str, **_: Any) -> None:
+        if type_of(value) not in ("csv", "geojson"):
+            raise ma.ValidationError("a folder ships .csv and .geojson files, gzipped or not")
+
     @ma.validates_schema
     def _check_position(self, data: Mapping[str, Any], **_: Any) -> None:
-        is_table = data["path"].removesuffix(".gz").endswith(".csv")
+        is_table = type_of(data["path"]) == "csv"
         if is_table and not ("lat" in data and "lon" in data):
             raise ma.ValidationError("a table needs the columns lat and lon")
         if not is_table and ("lat" in data or "lon" in data):
             raise ma.ValidationError("GeoJSON has its own positions: leave lat and lon out")
+
+
+class AssetImportIn(AssetColumnsIn):
+    """A file that `flask assets import` brings; `path` is its name, to know it by."""
+
+    crs = Crs()
+    delimiter = fields.String(validate=validate.Length(equal=1))
+    encoding = Text(longest=40)
+    path = Text()
+    layer = Text()
+
+
+class AdoptionIn(Schema):
+    capacity = whole(1, 50)
+    term_days = whole(1, 3_650)
+    limit = whole(1, 1_000)
+    reminder_days = fields.List(whole(0, 365), validate=validate.Length(max=5))
+    nudges = whole(1, 20)
+    nudge_days = whole(1, 365)
+
+
+class CareActionIn(Schema):
+    code = Code(required=True)
+    name = Translated(required=True)
+    unit = Translated(Text(longest=40))
+    problem = fields.Boolean(load_default=False)
+
+
+class CareIn(Schema):
+    every_days = whole(1, 3_650)
+    actions = fields.List(fields.Nested(CareActionIn), load_default=list)
+
+
+class SeasonIn(Schema):
+    start = MonthDay(required=True, data_key="from")
+    end = MonthDay(required=True, data_key="to")
 
 
 class AssetKindIn(Schema):
@@ -357,11 +407,22 @@ class AssetKindIn(Schema):
     name = Translated(required=True)
     icon = Code()
     adoptable = fields.Boolean(load_default=False)
+    adoption = fields.Nested(AdoptionIn, load_default=dict)
+    care = fields.Nested(CareIn, load_default=dict)
+    confirmations = whole(1, 100)
+    season = fields.Nested(SeasonIn)
     owner_team = Code()
     services = fields.List(Code(), load_default=list)
     link_radius_m = number(1, 500, load_default=25.0)
+    match_radius_m = number(0, 100, load_default=5.0)
     attributes = fields.List(fields.Nested(AssetAttributeIn), load_default=list)
     files = fields.List(fields.Nested(AssetFileIn), load_default=list)
+    imports = fields.List(fields.Nested(AssetImportIn), load_default=list)
+
+    @ma.validates_schema
+    def _check_adoption(self, data: Mapping[str, Any], **_: Any) -> None:
+        if data["adoption"] and not data["adoptable"]:
+            raise ma.ValidationError("nobody can adopt one: say adoptable: true", "adoption")
 
 
 class AssetsIn(Schema):

@@ -6,7 +6,7 @@ As `reports.catalogue`: read again when the jurisdiction's version moves, at mos
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,15 +98,28 @@ def kinds_of(session: Executor, jurisdiction_id: int) -> Kinds:
     return kept
 
 
-def _read(session: Executor, place: JurisdictionRef) -> Kinds:
+def definitions(stored: Iterable[Mapping[str, Any]]) -> tuple[AttributeDefinition, ...]:
+    """The attributes of a kind as it stores them, as definitions that values are held against."""
+    return definitions_of({**item, "descriptions": item.get("names", {})} for item in stored)
+
+
+def read(session: Executor, jurisdiction_id: int) -> tuple[KindEntry, ...]:
+    """The kinds as the database has them now, in their order; one statement."""
     columns = AssetKind.__table__.c
     rows = session.execute(
-        sa.select(*columns, Team.code.label("owner"))
+        sa.select(
+            *(column for column in columns if column.key not in ("position", "files_digest")),
+            Team.code.label("owner"),
+        )
         .outerjoin_from(AssetKind.__table__, Team, Team.id == columns.owner_team_id)
-        .where(columns.jurisdiction_id == place.id)
+        .where(columns.jurisdiction_id == jurisdiction_id)
         .order_by(columns.position, columns.id)
     ).mappings()
-    entries = tuple(_entry(dict(row)) for row in rows)
+    return tuple(_entry(dict(row)) for row in rows)
+
+
+def _read(session: Executor, place: JurisdictionRef) -> Kinds:
+    entries = read(session, place.id)
     return Kinds(
         place=place,
         all=entries,
@@ -116,10 +129,8 @@ def _read(session: Executor, place: JurisdictionRef) -> Kinds:
 
 
 def _entry(row: Mapping[str, Any]) -> KindEntry:
-    values = {name: row[name] for name in row if name != "position"}
-    values["attributes"] = definitions_of(
-        {**item, "descriptions": item.get("names", {})} for item in row["attributes"]
-    )
+    values = dict(row)
+    values["attributes"] = definitions(row["attributes"])
     values["adoption"] = AdoptionRules.of(row["adoption"])
     values["care"] = CareRules.of(row["care"])
     values["corrections"] = CorrectionRules(**row["corrections"])

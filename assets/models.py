@@ -64,6 +64,9 @@ class AssetKind(Base):
         server_default=sa.text("'[]'::jsonb"),
         comment="How the city writes its files of this kind: columns, reference system, states",
     )
+    files_digest: Mapped[str | None] = mapped_column(
+        comment="SHA-256 of the assets that the city folder brought last"
+    )
     is_active: Mapped[bool] = mapped_column(server_default=sa.true())
 
 
@@ -126,10 +129,13 @@ class Asset(Base):
         comment="How many look after it now; kept by adoption, in its own transaction",
     )
     source_place: Mapped[str | None] = mapped_column(
-        comment="Digest of where the city's file has it; null: it is not in the file"
+        comment="Where the city's file has it: lat,lon; null: it is not in the file"
     )
-    source_said: Mapped[str | None] = mapped_column(
-        comment="Digest of the state and attributes that the city's file gives it"
+    source_state: Mapped[str | None] = mapped_column(
+        comment="The state that the city's file gives it; null: none"
+    )
+    source_attributes: Mapped[dict[str, Any] | None] = mapped_column(
+        comment="The attributes that the city's file gives it"
     )
     search: Mapped[Any | None] = mapped_column(
         postgresql.TSVECTOR, comment="Code and words of the attributes, folded"

@@ -95,6 +95,12 @@ def upgrade() -> None:
             nullable=False,
             comment="How the city writes its files of this kind: columns, reference system, states",
         ),
+        sa.Column(
+            "files_digest",
+            sa.Text(),
+            nullable=True,
+            comment="SHA-256 of the assets that the city folder brought last",
+        ),
         sa.Column("is_active", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.ForeignKeyConstraint(
             ["jurisdiction_id"],
@@ -153,13 +159,19 @@ def upgrade() -> None:
             "source_place",
             sa.Text(),
             nullable=True,
-            comment="Digest of where the city's file has it; null: it is not in the file",
+            comment="Where the city's file has it: lat,lon; null: it is not in the file",
         ),
         sa.Column(
-            "source_said",
+            "source_state",
             sa.Text(),
             nullable=True,
-            comment="Digest of the state and attributes that the city's file gives it",
+            comment="The state that the city's file gives it; null: none",
+        ),
+        sa.Column(
+            "source_attributes",
+            postgresql.JSONB(none_as_null=True),
+            nullable=True,
+            comment="The attributes that the city's file gives it",
         ),
         sa.Column(
             "search",

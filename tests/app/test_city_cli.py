@@ -40,7 +40,8 @@ def test_load_says_what_changed_and_the_second_time_that_nothing_did(
     code, out, _ = flask(committed_db, "load", str(folder))
     assert code == 0
     assert "services             8        0       0       0" in out
-    assert "assets: checked, not loaded (13253 hydrant)" in out
+    assert "asset kinds          1        0       0       0" in out
+    assert "assets           13253        0       0       0" in out
     assert "boston: loaded, version 2" in out
     code, out, _ = flask(committed_db, "load", str(folder))
     assert code == 0
