@@ -20,6 +20,7 @@ from core.links import report_url
 from geo.jurisdictions import JurisdictionRef
 from reports.media import photo_document
 from reports.queries import Contact, Found, Queue, Reader, Step, Suggestion
+from reports.routing import wording
 from reports.rules import (
     destinations,
     may_reopen,
@@ -142,6 +143,7 @@ def staff(found: Found, look: Look, *, now: datetime) -> dict[str, Any]:
         "assignee": row.assignee_id and {"id": row.assignee_id, "name": row.assignee_name},
         "routed_by": row.routed_by,
         "routing": row.routing,
+        "routed_because": wording.sentence(row.routing, look.locale),
         "duplicate": row.duplicate,
         "may_repeat": row.suggested_id,
         "recurs": row.recurs_id,

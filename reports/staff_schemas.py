@@ -64,6 +64,10 @@ class StaffListedOut(ReportOut):
     routing = fields.Dict(
         allow_none=True, metadata={"description": "Why it is with this team: the rule."}
     )
+    routed_because = fields.String(
+        allow_none=True,
+        metadata={"description": "The same in a sentence: which rule, why, and which was next."},
+    )
     duplicate = fields.Dict(
         allow_none=True, metadata={"description": "What it repeats or may repeat, and why."}
     )
