@@ -14,17 +14,7 @@ from typing import TYPE_CHECKING
 from geo.measures import Point
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    #: One number for each sample.
-    Series = NDArray[np.float64]
-
-    #: (n, 3): one vector for each sample.
-    Vectors = NDArray[np.float64]
-
-    #: One yes or no for each sample.
-    Flags = NDArray[np.bool_]
+    from sensing.arrays import Series, Vectors
 
 
 class Detector(StrEnum):

@@ -1,0 +1,79 @@
+"""`flask sensing …`: learn the detector's weights anew. Needs scikit-learn and labelled data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup
+
+from core.errors import DomainError
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+sensing_commands = AppGroup("sensing", help="The road felt by phones.")
+
+
+@sensing_commands.command("train")
+@click.option("--trips", "trip_files", type=_FILE, multiple=True, required=True)
+@click.option("--clips", "clip_file", type=_FILE, required=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False, writable=True))
+@click.option("--version", default="1", show_default=True, help="Name of the weights.")
+def train_command(
+    trip_files: tuple[Path, ...], clip_file: Path, out: Path | None, version: str
+) -> None:
+    """Learn from labelled trips (each beside its `NAME_labels.csv`) and clips.
+
+    Writes the weights with a record of the training and of how good they are on what they did not
+    learn from; without --out over the ones that ship with this version.
+    """
+    from sensing import evaluation, files, judging, learned, training
+
+    try:
+        clips = files.clips(clip_file)
+        trips = [
+            training.analysed(
+                path.stem,
+                files.trip(path),
+                files.presses(path.with_name(f"{path.stem}_labels.csv")),
+            )
+            for path in trip_files
+        ]
+        judged = judging.clips(clips, repeats=2)
+        left_out = judging.left_out(trips)
+        scores = {
+            f"f1_within_{within:.0f}_s": round(
+                evaluation.f1(
+                    [
+                        evaluation.matched(
+                            training.above(each.analysis, fitted.threshold), each.pressed_s, within
+                        )
+                        for each, fitted in zip(trips, left_out, strict=True)
+                    ]
+                ),
+                3,
+            )
+            for within in (1.0, 2.0)
+        }
+        record = {
+            "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "trips": [
+                {"name": each.name, "samples": len(each.trip.t_s), "presses": len(each.pressed_s)}
+                for each in trips
+            ],
+            "one_trip_left_out": scores,
+            "clips": len(clips),
+            "clips_five_folds": {
+                "accuracy": round(judged.accuracy.value, 3),
+                "pothole_area": round(judged.pothole_area.value, 3),
+            },
+        }
+        weights = learned.Weights(
+            version, training.fit_peaks(trips), training.fit_windows(clips), record
+        )
+    except (files.FileError, DomainError, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    target = out or learned.WEIGHTS
+    training.written(weights, target)
+    click.echo(f"{target.name}: {record}")

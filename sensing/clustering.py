@@ -1,0 +1,625 @@
+"""Many trips fused: what each place was felt by, and what that makes us believe. Pure.
+
+Raw traces are deleted, so what is kept must be enough for ever, and must name nobody:
+
+1. Streets are cut into H3 cells of resolution 12 (19 m from middle to middle). For each cell,
+   octant of heading and day one row counts the trips that passed (`PASSES`) and how many of them
+   felt a bump weakly or strongly, with sums that give the place of the bumps. No row names a trip
+   or a device.
+2. A trip counts once in a row, however often it went round. It passes, or feels, every cell whose
+   middle is within 14 m of its way, or of its bump: the errors of the positions lie inside that.
+3. All of it is integers, and adding is all that happens to it: trips may arrive in any order, and
+   the rows are the same to the last digit. A defect found later knows the passes before it.
+4. Belief is the log-odds of a defect: what hits and passes say, by measured rates of hits and of
+   false alarms. It halves in weight with age, and almost vanishes at a repair.
+5. Defects are the places where belief is greatest within 20 m and one direction of travel. That
+   depends on their surroundings alone, so a part of the map gives the same as the whole.
+
+It does not store (the caller adds rows up, in SQL or in `Evidence`) and does not say what a defect
+is (`sensing.classifying`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import h3.api.basic_int as h3
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from geo.measures import Point, degree_lengths_m
+from sensing.arrays import Flags, Indices, Series, Vectors
+from sensing.traces import Analysis, Bump, Detector, Track
+
+#: Middles of neighbours are 19 m apart: about two standard errors of a position in a street.
+RESOLUTION = 12
+
+#: A trip passes, or feels, the cells whose middles are this near. No point is further than 11 m
+#: from the middle of its own cell.
+REACH_M = 14.0
+
+#: Two defects are this far apart, or lie in different directions of travel.
+APART_M = 20.0
+
+OCTANTS = 8
+
+#: A bump that the learned detector was at least this sure of counts as felt weakly, one that it
+#: calls a bump as felt strongly.
+WEAK_CONFIDENCE = 0.22
+
+WEAK, STRONG = 1, 2
+
+#: Rows are stored and found by packets: the cells of this resolution, about 130 m wide.
+PACKET_RESOLUTION = 10
+
+#: Weights of positions are 1/variance in these parts of 1/m², lengths are in centimetres.
+WEIGHT_UNIT = 10_000
+
+#: Evidence loses half its weight in this time: streets change, and so do cars.
+HALF_LIFE_DAYS = 270.0
+
+#: What is left of the evidence of the days before a repair.
+KEPT_AT_REPAIR = 0.05
+
+#: One row: all integers, so that sums do not depend on their order.
+ROW = np.dtype(
+    [
+        ("cell", np.int64),
+        ("octant", np.int8),
+        ("day", np.int32),
+        ("passes", np.int32),
+        ("weak", np.int32),
+        ("strong", np.int32),
+        ("weight", np.int64),
+        ("north", np.int64),
+        ("east", np.int64),
+        ("square", np.int64),
+        ("severity", np.int64),
+        ("shaped", np.int32),
+        ("width", np.int64),
+        ("symmetry", np.int64),
+    ]
+)
+
+#: What identifies a row, and what is added up.
+KEY = ("cell", "octant", "day")
+SUMS = tuple(name for name in ROW.names or () if name not in KEY)
+
+Rows = NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How often one pass feels a defect or a sound road, weakly or strongly.
+
+    Measured over labelled places of three laps of one car (docs/accuracy.md): with other phones and
+    streets they are a beginning, not a truth. `prior` is the share of cells with a defect.
+    """
+
+    weak_at_defect: float = 0.24
+    strong_at_defect: float = 0.42
+    weak_elsewhere: float = 0.13
+    strong_elsewhere: float = 0.05
+    prior: float = 0.08
+
+    @property
+    def by_weak(self) -> float:
+        return math.log(self.weak_at_defect / self.weak_elsewhere)
+
+    @property
+    def by_strong(self) -> float:
+        return math.log(self.strong_at_defect / self.strong_elsewhere)
+
+    @property
+    def by_silence(self) -> float:
+        """What one pass that felt nothing says: less than nothing."""
+        at_defect = 1.0 - self.weak_at_defect - self.strong_at_defect
+        elsewhere = 1.0 - self.weak_elsewhere - self.strong_elsewhere
+        return math.log(at_defect / elsewhere)
+
+
+RATES = Rates()
+
+#: Nobody is ever surer than this, in log-odds (99.9 %): the rates themselves are not.
+SUREST = 7.0
+
+#: A place is a defect from this belief on, when at least so many trips felt it.
+BELIEVED, FEWEST_HITS = 0.5, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A place that several trips felt.
+
+    Attributes:
+        cell, octant: the row it is called by; stable while its evidence is.
+        point, error_m: its place, and the standard error of it along one axis.
+        heading_deg: the middle of the directions in which it was felt.
+        belief: 0 to 1.
+        severity: 0 to 10, the mean of the hits.
+        hits, passes: trips, all days, undiscounted; a hit is a pass too.
+        first_day, last_day: of a hit, days since 1970-01-01 UTC.
+        width_m, symmetry: means of what phones at high rates felt; None without any.
+    """
+
+    cell: int
+    octant: int
+    point: Point
+    error_m: float
+    heading_deg: float
+    belief: float
+    severity: float
+    hits: int
+    passes: int
+    first_day: int
+    last_day: int
+    width_m: float | None
+    symmetry: float | None
+
+    @property
+    def share(self) -> float:
+        """Share of the passes that felt it."""
+        return self.hits / self.passes if self.passes else 0.0
+
+
+def day_of(t_s: float) -> int:
+    """Days since 1970-01-01 UTC of a time in seconds."""
+    return math.floor(t_s / 86_400)
+
+
+def octant_of(heading_deg: Series) -> Indices:
+    """0 for north (±22.5°), clockwise to 7 for north-west."""
+    octants: Indices = np.round(np.asarray(heading_deg) / 45.0).astype(np.int64) % OCTANTS
+    return octants
+
+
+def sightings(analysis: Analysis, *, day: int | None = None) -> Rows:
+    """What one trip adds: at most one row for each cell and octant, `passes` 1 in each.
+
+    Args:
+        analysis: of a trip; what is not believed has neither bumps nor track.
+        day: to count it on; the day of its first place otherwise.
+    """
+    track = analysis.track
+    if not len(track.t_s):
+        return np.zeros(0, dtype=ROW)
+    if day is None:
+        day = day_of(float(track.t_s[0]))
+    flat = _Plane.about(float(track.lat_deg[0]), float(track.lon_deg[0]))
+    way = flat.metres(track.lat_deg, track.lon_deg)
+    rows = _passes(flat, way, track, day)
+    return _with_hits(flat, rows, analysis)
+
+
+def added(parts: Iterable[Rows]) -> Rows:
+    """One row for each key, the sums of all; sorted by key."""
+    rows = np.concatenate([np.zeros(0, dtype=ROW), *parts])
+    if not len(rows):
+        return rows
+    rows = _sorted(rows)
+    fresh = np.ones(len(rows), dtype=bool)
+    fresh[1:] = _differs(rows)
+    starts = np.flatnonzero(fresh)
+    answer = rows[starts].copy()
+    for name in SUMS:
+        answer[name] = np.add.reduceat(rows[name], starts)
+    return answer
+
+
+class Evidence:
+    """Rows in memory, by packet. For evaluations, simulations and benchmarks.
+
+    Production keeps the same rows in a table, with the packet as a column to find them by.
+    """
+
+    def __init__(self) -> None:
+        self._packets: dict[int, Rows] = {}
+
+    def add(self, rows: Rows) -> None:
+        """Add a trip's sightings."""
+        if not len(rows):
+            return
+        packets = packets_of(rows["cell"])
+        order = np.argsort(packets, kind="stable")
+        rows, packets = rows[order], packets[order]
+        starts = np.flatnonzero(np.diff(packets, prepend=-1))
+        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+            packet = int(packets[start])
+            known = self._packets.get(packet)
+            part = rows[start:end]
+            self._packets[packet] = added([part] if known is None else [known, part])
+
+    def near(self, cells: Indices) -> Rows:
+        """All rows of the packets of the cells and of those about them; sorted by key."""
+        found = [self._packets.get(packet) for packet in packets_about(cells)]
+        parts = [rows for rows in found if rows is not None]
+        return _sorted(np.concatenate(parts)) if parts else np.zeros(0, dtype=ROW)
+
+    def all(self) -> Rows:
+        """Every row; sorted by key."""
+        parts = list(self._packets.values())
+        return _sorted(np.concatenate(parts)) if parts else np.zeros(0, dtype=ROW)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._packets.values()))
+
+
+def fuse(
+    evidence: Evidence,
+    rows: Rows,
+    *,
+    today: int,
+    repaired: Mapping[tuple[int, int], int] | None = None,
+    rates: Rates = RATES,
+) -> list[Defect]:
+    """Add a trip's sightings, and tell the defects that may have changed by it: those on its way.
+
+    A defect that was there before and is not in the answer is none any more, if its cell is one of
+    the trip's or next to one.
+    """
+    evidence.add(rows)
+    if not len(rows):
+        return []
+    touched = np.unique(rows["cell"])
+    near = evidence.near(touched)
+    flat = _Plane.about(*_centres(touched[:1])[0])
+    tree = cKDTree(flat.metres(*_centres(touched).T))
+    cells, places = np.unique(near["cell"], return_inverse=True)
+    away, _ = tree.query(flat.metres(*_centres(cells).T), distance_upper_bound=4 * APART_M)
+    close = np.isfinite(away)
+    found = defects(near[close[places]], today=today, repaired=repaired, rates=rates)
+    # At the rim of what was taken, better neighbours may be missing: only the inner ones count.
+    inner = dict(zip(cells.tolist(), (away <= 1.5 * APART_M).tolist(), strict=True))
+    return [defect for defect in found if inner[defect.cell]]
+
+
+def packets_of(cells: Indices) -> Indices:
+    """The packet of each cell: its ancestor of resolution 10, 49 cells of ours.
+
+    As `geo.cells.parent_of`, for many at once: the digits below are set to seven, the bits of the
+    resolution to ten.
+    """
+    finer = 15 - PACKET_RESOLUTION
+    packets: Indices = (
+        (np.asarray(cells, dtype=np.int64) & ~np.int64(0xF << 52))
+        | np.int64(PACKET_RESOLUTION << 52)
+        | np.int64((1 << (3 * finer)) - 1)
+    )
+    return packets
+
+
+def packets_about(cells: Indices) -> list[int]:
+    """The packets of the cells and all next to them, sorted: what `defects` needs to see."""
+    about: set[int] = set()
+    for packet in np.unique(packets_of(cells)).tolist():
+        about.update(h3.grid_disk(packet, 1))
+    return sorted(about)
+
+
+def defects(
+    rows: Rows,
+    *,
+    today: int,
+    repaired: Mapping[tuple[int, int], int] | None = None,
+    rates: Rates = RATES,
+    believed: float = BELIEVED,
+    fewest_hits: int = FEWEST_HITS,
+) -> list[Defect]:
+    """The defects that rows tell of, surest first.
+
+    Args:
+        rows: in any order; whole keys or parts of them.
+        today: the day to weigh age by, since 1970-01-01 UTC.
+        repaired: the day a defect's (cell, octant) was repaired: what was felt there and around
+            until then counts for almost nothing.
+        believed, fewest_hits: what is less believed, or felt by fewer trips, is left out.
+    """
+    rows = added([rows])
+    if not len(rows):
+        return []
+    pooled = _pooled(rows, today, dict(repaired or {}))
+    belief = np.clip(
+        math.log(rates.prior / (1.0 - rates.prior))
+        + pooled.strong * rates.by_strong
+        + pooled.weak * rates.by_weak
+        + (pooled.passes - pooled.strong - pooled.weak) * rates.by_silence,
+        -SUREST,
+        SUREST,
+    )
+    floor = math.log(believed / (1.0 - believed))
+    kept = np.flatnonzero((belief >= floor) & (pooled.hits >= fewest_hits))
+    if not len(kept):
+        return []
+    kept = kept[_is_best(pooled, belief, kept)]
+    order = np.lexsort((pooled.octant[kept], pooled.cell[kept], -belief[kept]))
+    return [_defect(pooled, index, float(belief[index])) for index in kept[order].tolist()]
+
+
+def odds(belief: float) -> float:
+    """The log-odds of a belief."""
+    return math.log(belief / (1.0 - belief))
+
+
+def silence_needed(belief: float, *, until: float = 0.1, rates: Rates = RATES) -> int:
+    """How many passes that feel nothing bring a belief down to `until`: "fixed", by silence."""
+    return max(0, math.ceil((odds(belief) - odds(until)) / -rates.by_silence))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pooled:
+    """Evidence of a cell in two neighbouring octants, weighed by age; one entry for each pair.
+
+    A street may run between two octants, and half of its trips then count in each.
+    """
+
+    cell: Indices
+    octant: Indices
+    passes: Series
+    weak: Series
+    strong: Series
+    hits: Indices
+    all_passes: Indices
+    first_day: Indices
+    last_day: Indices
+    north_m: Series
+    east_m: Series
+    spread_m: Series
+    weight: Series
+    severity: Series
+    width_m: Series
+    symmetry: Series
+    offset_octant: Series
+    lat_deg: Series
+    lon_deg: Series
+
+
+def _pooled(rows: Rows, today: int, repaired: Mapping[tuple[int, int], int]) -> _Pooled:
+    # Rows of pairs (o, o + 1): each row stands in two, its own and that of the octant before it.
+    pair = np.concatenate([rows["octant"], (rows["octant"] - 1) % OCTANTS]).astype(np.int64)
+    is_second = np.repeat([0.0, 1.0], len(rows))
+    both = np.concatenate([rows, rows])
+    order = np.lexsort((both["day"], is_second, pair, both["cell"]))
+    both, pair, is_second = both[order], pair[order], is_second[order]
+    fresh = np.ones(len(both), dtype=bool)
+    fresh[1:] = (np.diff(both["cell"]) != 0) | (np.diff(pair) != 0)
+    starts = np.flatnonzero(fresh)
+    cell, octant = both["cell"][starts], pair[starts]
+    age = np.maximum(0, today - both["day"].astype(np.int64))
+    kept = np.exp2(-age / HALF_LIFE_DAYS) * _kept_at_repairs(both, pair, repaired)
+
+    def total(values: NDArray[np.generic]) -> Series:
+        sums: Series = np.add.reduceat(values.astype(np.float64), starts)
+        return sums
+
+    strong, weak, passes = (total(both[name] * kept) for name in ("strong", "weak", "passes"))
+    counted = (both["weak"] + both["strong"]).astype(np.int64)
+    hits = np.add.reduceat(counted, starts)
+    weight = total(both["weight"] * kept)
+    heavy = np.maximum(weight, 1e-9)
+    # Sums of weight times centimetres; to metres from the middle of the cell.
+    north, east = (total(both[name] * kept) / heavy / 100.0 for name in ("north", "east"))
+    square = total(both["square"] * kept) / heavy / 10_000.0
+    spread = np.sqrt(np.maximum(square - north**2 - east**2, 0.0) / 2.0)
+    felt = np.maximum(total(counted * kept), 1e-9)
+    shaped = total(both["shaped"] * kept)
+    none = shaped <= 1e-9
+    of_shaped = np.where(none, 1.0, shaped)
+    middles = _centres(cell)
+    days = both["day"].astype(np.int64)
+    never = np.iinfo(np.int64).max
+    return _Pooled(
+        cell=cell,
+        octant=octant,
+        passes=passes,
+        weak=weak,
+        strong=strong,
+        hits=hits,
+        all_passes=np.add.reduceat(both["passes"].astype(np.int64), starts),
+        first_day=np.minimum.reduceat(np.where(counted > 0, days, never), starts),
+        last_day=np.maximum.reduceat(np.where(counted > 0, days, -never), starts),
+        north_m=north,
+        east_m=east,
+        spread_m=spread,
+        weight=weight / WEIGHT_UNIT,
+        severity=total(both["severity"] * kept) / felt / 1000.0,
+        width_m=np.where(none, np.nan, total(both["width"] * kept) / of_shaped / 1000.0),
+        symmetry=np.where(none, np.nan, total(both["symmetry"] * kept) / of_shaped / 1000.0),
+        offset_octant=total(counted * kept * is_second) / felt,
+        lat_deg=middles[:, 0],
+        lon_deg=middles[:, 1],
+    )
+
+
+def _kept_at_repairs(rows: Rows, pair: Indices, repaired: Mapping[tuple[int, int], int]) -> Series:
+    """What repairs leave of each row: those of the defect's direction within `APART_M` of it."""
+    kept = np.ones(len(rows))
+    if not repaired:
+        return kept
+    cells, places = np.unique(rows["cell"], return_inverse=True)
+    flat = _Plane.about(*_centres(cells[:1])[0])
+    tree = cKDTree(flat.metres(*_centres(cells).T))
+    for (cell, octant), day in sorted(repaired.items()):
+        middle = flat.metres(*_centres(np.array([cell])).T)[0]
+        near = np.zeros(len(cells), dtype=bool)
+        near[tree.query_ball_point(middle, APART_M + REACH_M)] = True
+        turned = np.abs((pair - octant + 4) % OCTANTS - 4)
+        until = near[places] & (turned <= 1) & (rows["day"] <= day)
+        kept[until] = np.minimum(kept[until], KEPT_AT_REPAIR)
+    return kept
+
+
+def _is_best(pooled: _Pooled, belief: Series, kept: Indices) -> Flags:
+    """Which candidates have none that is better within `APART_M` and one direction of travel."""
+    flat = _Plane.about(float(pooled.lat_deg[kept[0]]), float(pooled.lon_deg[kept[0]]))
+    offset = np.stack([pooled.north_m[kept], pooled.east_m[kept]], axis=1)
+    places = flat.metres(pooled.lat_deg[kept], pooled.lon_deg[kept]) + offset
+    # Of places that are equally sure the one whose bumps lie next to its middle; rounded, because
+    # the last digit of a logarithm is not the same everywhere.
+    sure = np.round(belief[kept] + 0.02 * np.log(pooled.weight[kept] + 1e-9), 6)
+    middle = np.round(np.hypot(offset[:, 0], offset[:, 1]), 6)
+    rank = np.empty(len(kept), dtype=np.int64)
+    rank[np.lexsort((pooled.octant[kept], pooled.cell[kept], middle, -sure))] = np.arange(len(kept))
+    best = np.ones(len(kept), dtype=bool)
+    pairs = cKDTree(places).query_pairs(APART_M, output_type="ndarray")
+    if len(pairs):
+        octant = pooled.octant[kept]
+        turned = np.abs((octant[pairs[:, 0]] - octant[pairs[:, 1]] + 4) % OCTANTS - 4)
+        pairs = pairs[turned <= 2]
+        worse = np.where(rank[pairs[:, 0]] > rank[pairs[:, 1]], pairs[:, 0], pairs[:, 1])
+        best[worse] = False
+    return best
+
+
+def _defect(pooled: _Pooled, index: int, log_odds: float) -> Defect:
+    north_m, east_m = degree_lengths_m(float(pooled.lat_deg[index]))
+    hits = int(pooled.hits[index])
+    single = 1.0 / math.sqrt(max(float(pooled.weight[index]), 1e-9))
+    scatter = float(pooled.spread_m[index]) / math.sqrt(hits)
+    octant = int(pooled.octant[index])
+    width, symmetry = float(pooled.width_m[index]), float(pooled.symmetry[index])
+    return Defect(
+        cell=int(pooled.cell[index]),
+        octant=octant,
+        point=Point(
+            float(pooled.lat_deg[index] + pooled.north_m[index] / north_m),
+            float(pooled.lon_deg[index] + pooled.east_m[index] / east_m),
+        ),
+        error_m=max(single, scatter),
+        heading_deg=(octant + float(pooled.offset_octant[index])) * 45.0 % 360.0,
+        belief=1.0 / (1.0 + math.exp(-log_odds)),
+        severity=float(pooled.severity[index]),
+        hits=hits,
+        passes=int(pooled.all_passes[index]),
+        first_day=int(pooled.first_day[index]),
+        last_day=int(pooled.last_day[index]),
+        width_m=None if math.isnan(width) else width,
+        symmetry=None if math.isnan(symmetry) else symmetry,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """A flat map of a neighbourhood."""
+
+    lat_deg: float
+    lon_deg: float
+    north_m: float
+    east_m: float
+
+    @classmethod
+    def about(cls, lat_deg: float, lon_deg: float) -> _Plane:
+        north_m, east_m = degree_lengths_m(float(lat_deg))
+        return cls(float(lat_deg), float(lon_deg), north_m, east_m)
+
+    def metres(self, lat_deg: Series, lon_deg: Series) -> Vectors:
+        """(n, 2): metres north and east."""
+        # Across the antimeridian the difference is taken the short way.
+        east = (np.asarray(lon_deg) - self.lon_deg + 180.0) % 360.0 - 180.0
+        return np.stack(
+            [(np.asarray(lat_deg) - self.lat_deg) * self.north_m, east * self.east_m], axis=1
+        )
+
+
+def _passes(flat: _Plane, way: Vectors, track: Track, day: int) -> Rows:
+    """A row for each cell and octant within reach of the way, with one pass."""
+    octants = octant_of(track.heading_deg)
+    own = [
+        h3.latlng_to_cell(lat, lon, RESOLUTION)
+        for lat, lon in zip(track.lat_deg.tolist(), track.lon_deg.tolist(), strict=True)
+    ]
+    about: set[int] = set()
+    for cell in set(own):
+        about.update(h3.grid_disk(cell, 1))
+    cells = np.array(sorted(about), dtype=np.int64)
+    middles = flat.metres(*_centres(cells).T)
+    parts: list[tuple[Indices, Indices, Series]] = []
+    for octant in np.unique(octants).tolist():
+        tree = cKDTree(way[octants == octant])
+        away, _ = tree.query(middles, distance_upper_bound=REACH_M)
+        near = np.isfinite(away)
+        parts.append((cells[near], np.full(int(near.sum()), octant), away[near]))
+    cell = np.concatenate([part[0] for part in parts])
+    octant = np.concatenate([part[1] for part in parts])
+    away = np.concatenate([part[2] for part in parts])
+    # In a bend a trip passes a cell in two octants next to each other: it counts in the nearer, so
+    # that nowhere one trip is taken for two.
+    nearest = np.full((len(cells), OCTANTS), np.inf)
+    place = np.searchsorted(cells, cell)
+    nearest[place, octant] = away
+    before, after = np.roll(nearest, 1, axis=1), np.roll(nearest, -1, axis=1)
+    ours = nearest[place, octant]
+    single = (ours < before[place, octant]) & (ours <= after[place, octant])
+    rows = np.zeros(int(single.sum()), dtype=ROW)
+    rows["cell"], rows["octant"], rows["day"] = cell[single], octant[single], day
+    rows["passes"] = 1
+    return rows[np.lexsort((rows["octant"], rows["cell"]))]
+
+
+def _with_hits(flat: _Plane, rows: Rows, analysis: Analysis) -> Rows:
+    """The rows, with the trip's bumps in those within reach: in each row the nearest of the surest.
+
+    A bump without a pass (its place is beyond the last of the track) is left out.
+    """
+    if not len(rows):
+        return rows
+    bumps = [bump for bump in analysis.bumps if _strength(bump) and bump.heading_deg is not None]
+    if not bumps:
+        return rows
+    where = flat.metres(
+        np.array([bump.point.lat for bump in bumps]), np.array([bump.point.lon for bump in bumps])
+    )
+    headings = octant_of(np.array([bump.heading_deg for bump in bumps]))
+    middles = flat.metres(*_centres(rows["cell"]).T)
+    near = cKDTree(middles).query_ball_point(where, REACH_M)
+    best: dict[int, tuple[int, float, int]] = {}
+    for number, places in enumerate(near):
+        bump = bumps[number]
+        for place in places:
+            turned = abs((int(rows["octant"][place]) - int(headings[number]) + 4) % OCTANTS - 4)
+            if turned > 1:
+                continue
+            away = float(np.hypot(*(where[number] - middles[place])))
+            claim = (-_strength(bump), away, number)
+            if place not in best or claim < best[place]:
+                best[place] = claim
+    for place, (_, _, number) in best.items():
+        bump = bumps[number]
+        row = rows[place]
+        row["strong" if _strength(bump) == STRONG else "weak"] = 1
+        weight = max(1, round(WEIGHT_UNIT / max(bump.error_m, 1.0) ** 2))
+        north, east = np.round((where[number] - middles[place]) * 100.0).astype(np.int64).tolist()
+        row["weight"] = weight
+        row["north"], row["east"] = weight * north, weight * east
+        row["square"] = weight * (north * north + east * east)
+        row["severity"] = round(bump.severity * 1000)
+        if bump.width_m is not None and bump.symmetry is not None:
+            row["shaped"] = 1
+            row["width"], row["symmetry"] = round(bump.width_m * 1000), round(bump.symmetry * 1000)
+    return rows
+
+
+def _strength(bump: Bump) -> int:
+    if Detector.LEARNED in bump.detectors:
+        return STRONG
+    return WEAK if bump.confidence >= WEAK_CONFIDENCE else 0
+
+
+def _centres(cells: Indices) -> Vectors:
+    """(n, 2): latitude and longitude of the middles."""
+    middles = [h3.cell_to_latlng(cell) for cell in np.asarray(cells).tolist()]
+    return np.array(middles, dtype=np.float64).reshape(-1, 2)
+
+
+def _differs(rows: Rows) -> Flags:
+    """(n - 1,): whether a row has another key than the one before."""
+    answer: Flags = (
+        (np.diff(rows["cell"]) != 0) | (np.diff(rows["octant"]) != 0) | (np.diff(rows["day"]) != 0)
+    )
+    return answer
+
+
+def _sorted(rows: Rows) -> Rows:
+    return rows[np.lexsort((rows["day"], rows["octant"], rows["cell"]))]
