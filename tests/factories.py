@@ -157,6 +157,8 @@ def new_service(
             "family": code,
             "duplicate_radius_m": 30.0,
             "duplicate_days": 30.0,
+            # Whatever is near and recent is joined: most tests are about what follows from that.
+            "duplicate_join_at": 0.0,
             "reopen_days": 14,
             "close_after_days": 14,
             **values,

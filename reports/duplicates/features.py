@@ -69,6 +69,9 @@ CLOSELY = 40
 #: gap of nothing is no burst there.
 _HALF_DAY_H = 12.0
 
+#: Two positions of one address may be so much farther apart than others may be.
+ADDRESS_BEYOND_M = 50.0
+
 #: An accuracy up to this is what any phone has; half of what is beyond explains a distance.
 _USUAL_ACCURACY_M = 10.0
 _MOST_EXPLAINED_M = 50.0
@@ -186,7 +189,7 @@ def compare(
 ) -> Compared:
     """Measure a report against its candidates, those out of reach left out.
 
-    Farther than `reach_m` only the same address or asset counts.
+    Farther than `reach_m` only the same asset counts, and a little farther the same address.
     """
     pairs = [
         pair
@@ -242,11 +245,12 @@ def _measured(report: Features, candidate: Candidate, reach_m: float) -> Pair | 
         metres = 0.0
     else:
         metres = distance_m(report.point, candidate.point)
-    is_out = metres > reach_m and metres > reach_m + leeway_m(
-        report.accuracy_m, candidate.accuracy_m
-    )
-    if is_out and not (is_same_asset or is_same_place):
-        return None
+    if metres > reach_m and not is_same_asset:
+        beyond = leeway_m(report.accuracy_m, candidate.accuracy_m)
+        if is_same_place:
+            beyond = max(beyond, ADDRESS_BEYOND_M)
+        if metres > reach_m + beyond:
+            return None
     hours = abs((report.requested_at - candidate.requested_at).total_seconds()) / 3600.0
     if not report.has_time:
         hours = max(hours, _HALF_DAY_H)

@@ -26,6 +26,7 @@ from core.db import Executor
 from geo import cells
 from geo.measures import Point
 from reports.catalogue import Catalogue, ServiceEntry
+from reports.duplicates import judging
 from reports.duplicates.rules import (
     Candidate,
     DuplicateJudge,
@@ -108,9 +109,8 @@ def question_of(jurisdiction_id: int, report: Features, search: Search) -> Quest
 
 
 def judge_of(session: Executor, catalogue: Catalogue) -> DuplicateJudge:
-    """The judge in force in a city, as its catalogue stands."""
-    del session, catalogue
-    return JUDGE
+    """The judge in force in a city: by its own model, or by the one that ships."""
+    return judging.judge_for(session, catalogue)
 
 
 def scope_of(service: ServiceEntry, catalogue: Catalogue, judge: DuplicateJudge) -> Scope:

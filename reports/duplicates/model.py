@@ -145,7 +145,10 @@ class Decider:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Everything that was learned, and the record of how."""
+    """Everything that was learned, and the record of how.
+
+    `trust`, from 0 to 1, is how far `known` is believed beside `unknown`.
+    """
 
     version: str
     tables: Tables
@@ -153,6 +156,7 @@ class Model:
     known: Decider
     unknown: Decider
     days: Decider
+    trust: float
     said: Said
     record: Mapping[str, Any]
 
@@ -169,9 +173,10 @@ class Model:
         What history says of a known service is met half-way by what holds for any: habits of
         labelling drift, and after a storm a service behaves as it never did before.
         """
+        odds = decider.log_odds(values)
         if decider is self.known:
-            return (decider.log_odds(values) + self.unknown.log_odds(values)) / 2
-        return decider.log_odds(values)
+            return self.trust * odds + (1 - self.trust) * self.unknown.log_odds(values)
+        return odds
 
     @classmethod
     def parse(cls, document: object) -> Model:
@@ -199,6 +204,7 @@ class Model:
             known=_decider(deciders, "known"),
             unknown=_decider(deciders, "unknown"),
             days=_decider(deciders, "days"),
+            trust=_share(deciders.get("trust"), "deciders.trust"),
             said=_said(whole.get("said")),
             record=_object(whole.get("record"), "record"),
         )
@@ -250,7 +256,8 @@ class Model:
                     ("unknown", self.unknown),
                     ("days", self.days),
                 )
-            },
+            }
+            | {"trust": self.trust},
         }
 
 
@@ -326,7 +333,7 @@ class LearnedJudge:
         # Nobody would work on what is joined to a closed report: a person decides.
         if best.score >= join_at and best.candidate.closed_at is None:
             return Outcome.JOINED
-        return Outcome.SUGGESTED if best.score >= min(join_at, suggest_at) else Outcome.APART
+        return Outcome.SUGGESTED if best.score >= suggest_at else Outcome.APART
 
     def _rank(self, report: Features, candidates: Sequence[Candidate]) -> list[Ranked]:
         search = self.search(report)
@@ -476,6 +483,13 @@ def _number(value: object, place: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not -1e9 < value < 1e9:
         raise ModelError(f"{place} is no number: {value!r}"[:120])
     return float(value)
+
+
+def _share(value: object, place: str) -> float:
+    share = _number(value, place)
+    if not 0 <= share <= 1:
+        raise ModelError(f"{place} is not between 0 and 1: {share}")
+    return share
 
 
 def _kind_of(value: object) -> str:

@@ -64,13 +64,20 @@ BLOCKS = 6
 #: The last part of the time, on which thresholds are chosen.
 LAST_PART = 0.25
 
+#: How far what history says of a service is believed beside what holds for any: half, and less
+#: where few duplicates taught it. Measured by month: a storm turns the habits of a service over.
+MOST_TRUST = 0.5
+FULL_TRUST_FROM = 500
+
 #: Fewer duplicates than this teach nothing.
 FEWEST_DUPLICATES = 30
 FEWEST_NAMED = 20
 
-#: Rates of labelling double and halve from one month to the next, and the best threshold with them.
-#: For known services it is taken half-way, in log odds, between the best one of the last part and
-#: this, the best one where duplicates are found with an F1 of a half.
+#: Of likelihoods that are right, half of the F1 that can be reached is the threshold that reaches
+#: it (Lipton et al. 2014, doi:10.1007/978-3-662-44851-9_15). Rates of labelling double and halve from
+#: one month to the next: for known services the threshold is half-way, in log odds, between that
+#: of the last part and this, that of an F1 of a half. The one that was best on the last part was
+#: tried and was worse in two months of three: a storm there spoils it for all that follow.
 USUAL_SUGGEST_AT = 0.25
 
 #: Nothing less likely is joined without asking, however well the last part went.
@@ -140,6 +147,7 @@ class _Learned:
     tables: Tables
     ranking: tuple[float, ...]
     deciders: Mapping[str, Decider]
+    trust: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +234,9 @@ def train(
         kinds,
     )
     if before is not None:
-        suggest_at, join_at = chosen["known"]
-        odds = (_log_odds(suggest_at) + _log_odds(USUAL_SUGGEST_AT)) / 2
-        chosen["known"] = (round(1 / (1 + math.exp(-odds)), 4), join_at)
+        half = scores["known"]["suggest"]["f1"] / 2
+        odds = (_log_odds(half) + _log_odds(USUAL_SUGGEST_AT)) / 2
+        chosen["known"] = (round(1 / (1 + math.exp(-odds)), 4), chosen["known"][1])
     deciders = {
         name: with_thresholds(decider, suggest_at=chosen[name][0], join_at=chosen[name][1])
         for name, decider in learned.deciders.items()
@@ -240,6 +248,7 @@ def train(
         known=deciders["known"],
         unknown=deciders["unknown"],
         days=deciders["days"],
+        trust=learned.trust,
         said=Said(),
         record={
             **record,
@@ -433,7 +442,9 @@ def _learn(
         values = np.array([_deciding(seen[index], ranking) for index in having])
         truth = np.array([of[index].past.is_duplicate for index in having], float)
         deciders[regime.name] = _fit_decider(values, truth, regime.features)
-    return _Learned(tables, ranking, deciders)
+    duplicates = sum(row.past.is_duplicate for row in rows)
+    trust = MOST_TRUST * min(1.0, duplicates / FULL_TRUST_FROM)
+    return _Learned(tables, ranking, deciders, round(trust, 3))
 
 
 def _compared(row: _Row, kinds: Mapping[int, Kind], tables: Tables) -> Compared:
@@ -471,7 +482,8 @@ def _likelihoods(
         odds = decider.log_odds(values)
         if regime.name == "known":
             # As `Model.log_odds` has it.
-            odds = (odds + learned.deciders["unknown"].log_odds(values)) / 2
+            trust = learned.trust
+            odds = trust * odds + (1 - trust) * learned.deciders["unknown"].log_odds(values)
         found.append(1 / (1 + math.exp(-odds)))
     return np.array(found)
 
@@ -628,4 +640,4 @@ def _thresholds(likely: Floats, truth: Floats) -> tuple[tuple[float, float], dic
 
 _NO_TABLES = Tables(ServiceRow(0, 0.0, 0.0, 0.0), 0.0, 0.0, 0.0, 0.0)
 _NEVER = Decider((), 0.0, (), 0.0, (), 1.0, NEVER)
-_NOTHING = Model("none", _NO_TABLES, (0.0,) * len(PAIR), _NEVER, _NEVER, _NEVER, Said(), {})
+_NOTHING = Model("none", _NO_TABLES, (0.0,) * len(PAIR), _NEVER, _NEVER, _NEVER, 0.0, Said(), {})

@@ -144,7 +144,7 @@ def test_thresholds_of_the_service_go_before_those_of_the_model() -> None:
 
 
 def test_what_is_closed_is_never_joined_to_without_asking() -> None:
-    scope = replace(SCOPE, join_at=0.0)
+    scope = replace(SCOPE, join_at=0.0, suggest_at=0.0)
     closed = candidate(closed_at=NOW - timedelta(days=1))
     decision = judge().decide(report(scope=scope), [closed], Verdicts())
     assert (decision.outcome, decision.parent_id) == (Outcome.SUGGESTED, closed.id)
