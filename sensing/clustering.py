@@ -7,7 +7,7 @@ Raw traces are deleted, so what is kept must be enough for ever, and must name n
    felt a bump weakly or strongly, with sums that give the place of the bumps. No row names a trip
    or a device.
 2. A trip counts once in a row, however often it went round. It passes, or feels, every cell whose
-   middle is within 14 m of its way, or of its bump: the errors of the positions lie inside that.
+   middle is within 17 m of its way, or of its bump: the errors of the positions lie inside that.
 3. All of it is integers, and adding is all that happens to it: trips may arrive in any order, and
    the rows are the same to the last digit. A defect found later knows the passes before it.
 4. Belief is the log-odds of a defect: what hits and passes say, by measured rates of hits and of
@@ -39,7 +39,7 @@ RESOLUTION = 12
 
 #: A trip passes, or feels, the cells whose middles are this near. No point is further than 11 m
 #: from the middle of its own cell.
-REACH_M = 14.0
+REACH_M = 17.0
 
 #: Two defects are this far apart, or lie in different directions of travel.
 APART_M = 20.0
@@ -47,8 +47,9 @@ APART_M = 20.0
 OCTANTS = 8
 
 #: A bump that the learned detector was at least this sure of counts as felt weakly, one that it
-#: calls a bump as felt strongly.
-WEAK_CONFIDENCE = 0.22
+#: calls a bump as felt strongly. At low rates 0.085 is 4 m/s²; at high rates confidence says how
+#: likely a window is no plain road.
+WEAK_CONFIDENCE_LOW_RATE, WEAK_CONFIDENCE = 0.085, 0.3
 
 WEAK, STRONG = 1, 2
 
@@ -95,15 +96,16 @@ Rows = NDArray[np.void]
 class Rates:
     """How often one pass feels a defect or a sound road, weakly or strongly.
 
-    Measured over labelled places of three laps of one car (docs/accuracy.md): with other phones and
-    streets they are a beginning, not a truth. `prior` is the share of cells with a defect.
+    Measured in the cells within reach of a label, and in the others, of three laps of one car
+    (docs/accuracy.md): with other phones and streets they are a beginning, not a truth. `prior` is
+    the share of cells near a label there, 22 %, rounded down.
     """
 
-    weak_at_defect: float = 0.24
-    strong_at_defect: float = 0.42
-    weak_elsewhere: float = 0.13
-    strong_elsewhere: float = 0.05
-    prior: float = 0.08
+    weak_at_defect: float = 0.16
+    strong_at_defect: float = 0.55
+    weak_elsewhere: float = 0.08
+    strong_elsewhere: float = 0.08
+    prior: float = 0.2
 
     @property
     def by_weak(self) -> float:
@@ -565,7 +567,12 @@ def _with_hits(flat: _Plane, rows: Rows, analysis: Analysis) -> Rows:
     """
     if not len(rows):
         return rows
-    bumps = [bump for bump in analysis.bumps if _strength(bump) and bump.heading_deg is not None]
+    floor = WEAK_CONFIDENCE_LOW_RATE if analysis.is_low_rate else WEAK_CONFIDENCE
+    bumps = [
+        bump
+        for bump in analysis.bumps
+        if bump.heading_deg is not None and (_strength(bump) == STRONG or bump.confidence >= floor)
+    ]
     if not bumps:
         return rows
     where = flat.metres(
@@ -602,9 +609,7 @@ def _with_hits(flat: _Plane, rows: Rows, analysis: Analysis) -> Rows:
 
 
 def _strength(bump: Bump) -> int:
-    if Detector.LEARNED in bump.detectors:
-        return STRONG
-    return WEAK if bump.confidence >= WEAK_CONFIDENCE else 0
+    return STRONG if Detector.LEARNED in bump.detectors else WEAK
 
 
 def _centres(cells: Indices) -> Vectors:

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sensing import checking
+from sensing import checking, signal
 from sensing.arrays import Series
 from sensing.traces import Trip
 from sensing.training import Clip
+
+
+#: A file in which nothing was recorded for so long holds two journeys.
+JOURNEY_GAP_S = 120.0
 
 
 class FileError(ValueError):
@@ -44,6 +48,34 @@ def trip(path: Path) -> Trip:
         sensing.checking.TripError: no trip can be made of it.
     """
     return checking.checked(columns(path))
+
+
+def journeys(path: Path) -> list[Trip]:
+    """The trips of a file that may hold several phones or days: cut where two minutes are missing.
+
+    Raises:
+        FileError, sensing.checking.TripError: nothing of it can be read.
+    """
+    whole = columns(path)
+    t = whole["t"]
+    order = np.argsort(t, kind="stable")
+    order = order[np.isfinite(t[order])]
+    # Milliseconds are told from seconds here as `checking` does, by their size.
+    in_s = 1000.0 if len(order) and abs(t[order[len(order) // 2]]) > checking.LATEST_S else 1.0
+    cuts = np.flatnonzero(np.diff(t[order]) / in_s > JOURNEY_GAP_S) + 1
+    if not len(cuts):
+        return [checking.checked(whole)]
+    parts = np.split(order, cuts)
+    long = [part for part in parts if len(part) >= signal.FEWEST_SAMPLES]
+    found, refused = [], None
+    for part in long or parts:
+        try:
+            found.append(checking.checked({name: values[part] for name, values in whole.items()}))
+        except checking.TripError as error:
+            refused = error
+    if not found and refused is not None:
+        raise refused
+    return found
 
 
 def columns(path: Path) -> dict[str, Series]:

@@ -200,8 +200,11 @@ def resampled(trip: Trip) -> tuple[Series, float, Vectors, Flags]:
     """
     t, given = trip.t_s, np.ascontiguousarray(trip.acceleration.T)
     rate_hz = sampling_rate_hz(t)
-    gap_after = np.diff(t) > max(0.5, 3.0 / rate_hz)
+    apart = np.diff(t)
+    gap_after = apart > max(0.5, 3.0 / rate_hz)
     if rate_hz < LOW_RATE_HZ:
+        # Nothing is interpolated here: a gap only matters where it is longer than the drift.
+        gap_after = apart > DRIFT_S
         near_gap = np.zeros(len(t), dtype=bool)
         near_gap[:-1] |= gap_after
         near_gap[1:] |= gap_after

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from core.errors import DomainError
+from sensing.traces import Bump
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
@@ -89,29 +90,25 @@ def _find(trip_files: Sequence[Path], out: Path | None, fused: Path | None) -> N
     rows: list[tuple[str, str, str, str, str]] = []
     for path in trip_files:
         try:
-            trip = files.trip(path)
+            journeys = files.journeys(path)
         except TripError as error:
             # One file that is no trip does not take the others' bumps away.
             click.echo(f"{path.name}: left out. {error.title}: {error}", err=True)
             continue
-        analysis = signal.analyse(trip)
-        evidence.add(clustering.sightings(analysis))
-        latest = max(latest, float(trip.t_s[-1]))
-        found = [bump for bump in analysis.bumps if Detector.LEARNED in bump.detectors]
-        rows += [
-            (
-                path.stem,
-                f"{bump.t_s:.3f}",
-                f"{bump.point.lat:.7f}",
-                f"{bump.point.lon:.7f}",
-                f"{bump.severity:.2f}",
+        found = 0
+        for trip in journeys:
+            analysis = signal.analyse(trip)
+            evidence.add(clustering.sightings(analysis))
+            latest = max(latest, float(trip.t_s[-1]))
+            told = [bump for bump in analysis.bumps if Detector.LEARNED in bump.detectors]
+            rows += [_row(path.stem, bump) for bump in told]
+            found += len(told)
+            marks = ", ".join(sorted(analysis.marks)) or "none"
+            click.echo(
+                f"{path.name}: {len(trip.t_s)} samples, {analysis.rate_hz:.1f} Hz, marks: {marks}",
+                err=True,
             )
-            for bump in found
-        ]
-        marks = ", ".join(sorted(analysis.marks)) or "none"
-        click.echo(
-            f"{path.name}: {len(found)} bumps, {analysis.rate_hz:.1f} Hz, marks: {marks}", err=True
-        )
+        click.echo(f"{path.name}: {found} bumps", err=True)
     if out is not None:
         with out.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -122,6 +119,16 @@ def _find(trip_files: Sequence[Path], out: Path | None, fused: Path | None) -> N
         defects = clustering.defects(evidence.all(), today=today)
         fused.write_text(json.dumps(_collection(defects)) + "\n", encoding="utf-8")
         click.echo(f"{len(defects)} defects", err=True)
+
+
+def _row(name: str, bump: Bump) -> tuple[str, str, str, str, str]:
+    return (
+        name,
+        f"{bump.t_s:.3f}",
+        f"{bump.point.lat:.7f}",
+        f"{bump.point.lon:.7f}",
+        f"{bump.severity:.2f}",
+    )
 
 
 def _collection(defects: Sequence[object]) -> dict[str, object]:
