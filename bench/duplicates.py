@@ -145,20 +145,25 @@ def _places() -> list[Place]:
 
 
 def _without_indexes(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
-    """Drop the indexes of reports but the primary key; how to make those that are measured."""
+    """Drop the indexes of reports; how to make those that are measured, once the rows are in."""
     rows = connection.execute(
         "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'service_requests'"
     ).fetchall()
     keys = connection.execute(
         "SELECT conname FROM pg_constraint"
-        " WHERE conrelid = 'service_requests'::regclass AND contype IN ('f', 'u')"
+        " WHERE conrelid = 'service_requests'::regclass AND contype IN ('f', 'u', 'p')"
     ).fetchall()
     for (name,) in keys:
-        connection.execute(f'ALTER TABLE service_requests DROP CONSTRAINT "{name}"'.encode())
+        # With the key go the references of other tables, which are empty.
+        drop = f'ALTER TABLE service_requests DROP CONSTRAINT IF EXISTS "{name}" CASCADE'
+        connection.execute(drop.encode())
     for name, _ in rows:
-        if name not in ("pk_service_requests", "uq_service_requests_jurisdiction_id_number"):
-            connection.execute(f'DROP INDEX "{name}"'.encode())
-    return [str(definition) for name, definition in rows if "_leading_" in str(name)]
+        connection.execute(f'DROP INDEX IF EXISTS "{name}"'.encode())
+    return [
+        str(definition)
+        for name, definition in rows
+        if "_leading_" in str(name) or name == "pk_service_requests"
+    ]
 
 
 _PLACES = b"""

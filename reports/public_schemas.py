@@ -122,6 +122,13 @@ class SimilarOut(Schema):
     score = fields.Float(required=True, metadata={"description": "0 to 1; higher is likelier."})
     distance_m = fields.Float(required=True, allow_none=True)
     reasons = fields.List(fields.Dict(), required=True)
+    because = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The reasons in words; null where no more than the block is told."
+        },
+    )
     followers = fields.Integer(required=True)
     people = fields.Integer(
         required=True, metadata={"description": "How many told of it or said “me too”."}

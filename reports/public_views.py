@@ -533,6 +533,9 @@ def _similar(ranked: Any, found: Found, point: Point, reader: showing.Look) -> d
         "score": round(ranked.score, 1 if is_rounded else 3),
         "distance_m": shown and round(distance_m(point, shown), 1),
         "reasons": [{"code": reason["code"]} for reason in reasons] if is_rounded else reasons,
+        "because": None
+        if is_rounded
+        else showing.because({"reasons": reasons}, reader, found.place),
         "followers": found.followers,
         "people": showing.people(found),
     }

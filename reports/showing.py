@@ -18,6 +18,7 @@ from accounts.rules import Display
 from core.i18n import pick
 from core.links import report_url
 from geo.jurisdictions import JurisdictionRef
+from reports.duplicates.wording import sentence
 from reports.media import photo_document
 from reports.queries import Contact, Found, Queue, Reader, Step, Suggestion
 from reports.routing import wording
@@ -145,6 +146,7 @@ def staff(found: Found, look: Look, *, now: datetime) -> dict[str, Any]:
         "routing": row.routing,
         "routed_because": wording.sentence(row.routing, look.locale),
         "duplicate": row.duplicate,
+        "duplicate_because": because(row.duplicate, look, found.place),
         "may_repeat": row.suggested_id,
         "recurs": row.recurs_id,
         "same_as": row.same_as,
@@ -170,7 +172,7 @@ def staff_whole(
     """What the staff sees of one report; contact data only for those who may read it."""
     return {
         **staff(found, look, now=now),
-        "suggestions": [suggestion(item) for item in suggestions],
+        "suggestions": [suggestion(item, look, found.place) for item in suggestions],
         "may_move_to": destinations(Status(found.row.status), ActorKind.STAFF),
         "question": question and _note(question),
         "contact": _contact(contact) if may_read_contact and contact is not None else None,
@@ -179,7 +181,13 @@ def staff_whole(
     }
 
 
-def suggestion(item: Suggestion) -> dict[str, Any]:
+def because(decision: Any, look: Look, place: JurisdictionRef) -> str | None:
+    """Why a report was found to repeat another one, in one line; None where nothing was said."""
+    reasons = (decision or {}).get("reasons")
+    return sentence(reasons, look.locale or place.default_locale) if reasons else None
+
+
+def suggestion(item: Suggestion, look: Look, place: JurisdictionRef) -> dict[str, Any]:
     """A report that another one may repeat, as staff are asked about it."""
     return {
         "id": item.id,
@@ -189,6 +197,7 @@ def suggestion(item: Suggestion) -> dict[str, Any]:
         "people": item.people,
         "score": item.score,
         "reasons": list(item.reasons),
+        "because": because({"reasons": item.reasons}, look, place),
     }
 
 

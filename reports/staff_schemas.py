@@ -71,6 +71,9 @@ class StaffListedOut(ReportOut):
     duplicate = fields.Dict(
         allow_none=True, metadata={"description": "What it repeats or may repeat, and why."}
     )
+    duplicate_because = fields.String(
+        allow_none=True, metadata={"description": "The reasons for that, in words."}
+    )
     may_repeat = fields.UUID(
         allow_none=True, metadata={"description": "The likeliest report that it may repeat."}
     )
@@ -96,6 +99,11 @@ class SuggestionOut(Schema):
     people = fields.Integer(required=True)
     score = fields.Float(required=True, allow_none=True)
     reasons = fields.List(fields.Dict(), required=True)
+    because = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The reasons in words.", "example": "same lamp, 4 m"},
+    )
 
 
 class ServiceHintOut(Schema):

@@ -81,7 +81,8 @@ def list_suggestions(query: dict[str, Any]) -> Response:
             {
                 **showing.staff(item, reader, now=now),
                 "suggestions": [
-                    showing.suggestion(each) for each in suggested.get(item.row.id, ())
+                    showing.suggestion(each, reader, item.place)
+                    for each in suggested.get(item.row.id, ())
                 ],
             }
             for item in page.items

@@ -59,7 +59,10 @@ def test_a_new_report_gets_its_team_its_date_and_its_explanation(session: Sessio
 
 def test_triage_again_does_nothing(session: Session) -> None:
     _, service = new_city(session)
-    reports = [new_report(session, service, at=apart(number // 2)) for number in range(4)]
+    reports = [
+        new_report(session, service, at=apart(number // 2), address=f"{1 + number // 2} rue Foch")
+        for number in range(4)
+    ]
     ids = [report.id for report in reports]
     assert triage(session, ids, now=utc_now()) == Triaged(routed=2, joined=2)
     counts = [len(stored(session, model)) for model in (HistoryEntry, OutboxEvent)]

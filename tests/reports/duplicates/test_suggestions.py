@@ -101,8 +101,13 @@ def test_a_doubtful_one_is_routed_and_asked_about(client: FlaskClient, city: Cit
     assert [s["id"] for s in item["suggestions"]] == [str(city.best.id), str(city.next_best.id)]
     assert item["suggestions"][0]["number"] == city.best.number
     assert {reason["code"] for reason in item["suggestions"][0]["reasons"]} >= {"distance"}
-    whole = client.get(f"/api/v1/reports/{city.report.id}", headers=city.staff.headers).json
+    path = f"/api/v1/reports/{city.report.id}"
+    whole = client.get(path, headers=city.staff.headers).json
     assert whole is not None
+    english = client.get(f"{path}?locale=en", headers=city.staff.headers).json
+    assert english is not None
+    assert english["suggestions"][0]["because"] == english["duplicate_because"]
+    assert english["duplicate_because"].startswith("0 m, ")
     assert whole["suggestions"] == item["suggestions"]
     asked = client.get("/api/v1/reports?may_repeat=true", headers=city.staff.headers).json
     assert asked is not None
