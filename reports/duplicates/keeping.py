@@ -139,7 +139,7 @@ _PAST = sa.text(
       FROM service_requests AS r
       LEFT JOIN LATERAL (
            SELECT v.other_id, v.said_at FROM pair_verdicts AS v
-            WHERE v.report_id = r.id AND v.is_same
+            WHERE v.report_id = r.id AND v.is_same AND v.said_by <> 'system'
             ORDER BY v.said_at DESC, v.id DESC LIMIT 1
            ) AS said ON true
      WHERE r.jurisdiction_id = :place AND r.lat IS NOT NULL AND r.visibility <> 'hidden'

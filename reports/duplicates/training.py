@@ -74,10 +74,10 @@ FEWEST_DUPLICATES = 30
 FEWEST_NAMED = 20
 
 #: Of likelihoods that are right, half of the F1 that can be reached is the threshold that reaches
-#: it (Lipton et al. 2014, doi:10.1007/978-3-662-44851-9_15). Rates of labelling double and halve from
-#: one month to the next: for known services the threshold is half-way, in log odds, between that
-#: of the last part and this, that of an F1 of a half. The one that was best on the last part was
-#: tried and was worse in two months of three: a storm there spoils it for all that follow.
+#: it (Lipton et al. 2014, doi:10.1007/978-3-662-44851-9_15). Rates of labelling double and halve
+#: from one month to the next: for known services the threshold is half-way, in log odds, between
+#: that of the last part and this, that of an F1 of a half. The one that was best on the last part
+#: was tried and was worse in two months of three: a storm there spoils it for all that follow.
 USUAL_SUGGEST_AT = 0.25
 
 #: Nothing less likely is joined without asking, however well the last part went.
