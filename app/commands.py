@@ -18,6 +18,7 @@ from app.config import Settings
 #: Name of the command, and where it is: module and attribute.
 COMMANDS = {
     "accounts": "app.person_data_cli:accounts_commands",
+    "assets": "app.assets_cli:assets_commands",
     "audit": "accounts.audit.cli:audit_commands",
     "blocks": "accounts.blocks.cli:blocks_commands",
     "duplicates": "app.duplicates_cli:duplicates_commands",

@@ -111,7 +111,9 @@ def run(
 ) -> Outcome:
     """Bring in rows that together are all assets of a kind; see `run_files`."""
     merging.lock(session, kind)
-    bad = merging.copy(session, rows)
+    # What breaks off in the middle leaves the caller's transaction as it was.
+    with session.begin_nested():
+        bad = merging.copy(session, rows)
     spared = {row.code for row in bad if row.code is not None}
     found = merging.difference(session, kind, spared)
     is_refused = is_loss_suspicious(found.known, found.vanished, most=MOST_LOSS, few=0)
@@ -151,15 +153,16 @@ def _opened(
     path: Path, mapping: FileMapping, *, is_given: bool
 ) -> Iterator[tuple[OpenFile, FileMapping]]:
     """The file; where only a mapping for another file of its type was known, it need not fit."""
+    is_meant = is_given or (mapping.path or "").rpartition("/")[2] == path.name
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(opened(path, mapping))
-            if not _names_fit(file, mapping):
-                raise FileError("wrong_columns", path.name, "other columns")
+            is_fitting = _names_fit(file, mapping)
         except FileError as error:
-            is_same = (mapping.path or "").rpartition("/")[2] == path.name
-            if is_given or is_same or error.code != "wrong_columns":
+            if is_meant or error.code != "wrong_columns":
                 raise
+            is_fitting = False
+        if not is_meant and not is_fitting:
             mapping = FileMapping()
             file = stack.enter_context(opened(path, mapping))
         yield file, mapping
