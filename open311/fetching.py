@@ -39,7 +39,7 @@ from open311 import events
 from open311.models import LinkedPhoto
 from open311.rules import delay_s
 from open311.telling import Note, note
-from reports import changing, media, remarks
+from reports import changing, media, remarks, reviewing
 from reports.changing import Words
 from reports.history import SYSTEM, Author
 from reports.media import MAX_BYTES, StagedPhoto, TooLargeError, TooManyPhotosError
@@ -218,6 +218,8 @@ def _added(
     except TooManyPhotosError as error:
         _give_up(session, row, report, error.code, now)
         return "refused"
+    # Somebody may have published the report while its photo was still on the way.
+    reviewing.hold_unread(session, report, None, has_photos=True, now=now)
     media.insert_staged(
         session,
         report.id,

@@ -8,6 +8,10 @@ each. `receive` takes one from another system:
 * from the key that filed the request, it adds its words to the report, and "not fixed" reopens it
   within the service's days; that citizens' system does not close the city's work.
 
+Photos come along as files or as addresses. Those of the system that filed the request are the
+reporter's, wherever they lie; of the staff's system a file is its photo, and an address is noted
+for staff: what is fetched later counts as the reporter's, and this one is not.
+
 The same `update_id` of the same sender is stored once; sent again it gets the first answer.
 """
 
@@ -28,9 +32,12 @@ from accounts.actors import Actor
 from accounts.audit import Action, Subject
 from accounts.rules import Permission
 from core.errors import ForbiddenError, NotFoundError
-from open311 import reading
+from geo import jurisdictions
+from open311 import fetching, reading
 from open311.formats import words
 from open311.models import ReceivedUpdate
+from open311.telling import Note as Telling
+from open311.telling import note
 from open311.translating import (
     State,
     extended_state_of,
@@ -39,9 +46,11 @@ from open311.translating import (
     state_of,
     status_meant,
 )
-from reports import changing, conversation, lifecycle, remarks
+from reports import changing, conversation, lifecycle, media, remarks
 from reports.catalogue import Catalogue, service_of
 from reports.changing import Words
+from reports.history import Author
+from reports.media import StagedPhoto
 from reports.models import HistoryEntry, Note, ServiceRequest
 from reports.queries import PUBLIC_KINDS
 from reports.rules import Facts, check_move, may_reopen
@@ -137,12 +146,19 @@ def listed(
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An update as it was sent, checked for form."""
+    """An update as it was sent, checked for form.
+
+    Attributes:
+        photos: that came as files, staged.
+        links: addresses of photos.
+    """
 
     report_id: UUID
     update_id: str | None
     status: str | None
     description: str | None
+    photos: Sequence[StagedPhoto] = ()
+    links: Sequence[str] = ()
 
 
 def receive(session: Session, update: Sent, actor: Actor, *, now: datetime) -> str:
@@ -151,7 +167,8 @@ def receive(session: Session, update: Sent, actor: Actor, *, now: datetime) -> s
     Raises:
         NotFoundError: there is no such request, or not for this key.
         NotYoursError: the key has nothing to do with it.
-        ConflictError, InvalidError: the life cycle does not allow the move.
+        ConflictError, InvalidError: the life cycle does not allow the move, or the report has no
+            room for more photos.
     """
     assert actor.person_id is not None
     before = _claim(session, update, actor.person_id, now)
@@ -222,23 +239,34 @@ def _by_staff(
 ) -> int | None:
     """Move the report where the update says, and say its words to everybody."""
     by = changing.author_of(actor)
-    spoken = Words(public_note=update.description)
+    locale = jurisdictions.by_id(session, report.jurisdiction_id).default_locale
+    enclosed = "\n".join(note(Telling.ENCLOSED, locale, link) for link in update.links)
+    spoken = Words(note=enclosed or None, public_note=update.description)
     wanted = _wanted(report, update.status)
     history_id = None
     if wanted is not None:
-        if wanted is Status.REJECTED and spoken.is_empty:
-            spoken = Words(public_note=_CLOSED_WITHOUT_WORDS)
+        if wanted is Status.REJECTED and spoken.public_note is None:
+            spoken = Words(note=spoken.note, public_note=_CLOSED_WITHOUT_WORDS)
         history_id = lifecycle.move(session, report, wanted, by=by, now=now, words=spoken)
     elif not spoken.is_empty:
         history_id = remarks.comment(session, report, spoken, by=by, now=now)
-    if history_id is not None:
+    if update.photos:
+        media.check_room(session, report, len(update.photos))
+        _add_photos(session, report, update, by, now)
+        changing.touch(report, now)
+        session.flush()
+    if history_id is not None or update.photos:
         audit.record(
             session,
             actor,
             Action.REPORT_CHANGED,
             Subject("report", report.id, report.jurisdiction_id),
             now=now,
-            data={"what": "open311_update", "version": report.version, "history": [history_id]},
+            data={
+                "what": "open311_update",
+                "version": report.version,
+                "history": [] if history_id is None else [history_id],
+            },
         )
     return history_id
 
@@ -274,12 +302,33 @@ def _by_sender(session: Session, report: ServiceRequest, update: Sent, now: date
             Facts(is_window_open=True),
         )  # fmt: skip
         conversation.not_fixed(session, report, update.description, now=now)
-        return session.scalar(
+        history_id = session.scalar(
             sa.select(sa.func.max(HistoryEntry.id)).where(HistoryEntry.report_id == report.id)
         )
-    if update.description is None:
+        if update.photos:
+            conversation.add(session, report, None, photos=len(update.photos), now=now)
+    elif update.description is not None or update.photos:
+        history_id = conversation.add(
+            session, report, update.description, photos=len(update.photos), now=now
+        )
+    elif update.links:
+        # Beside words they are held against the report's room when they have come: an address
+        # too many must not cost the words.
+        history_id = conversation.add(session, report, None, photos=len(update.links), now=now)
+    else:
         return None
-    return conversation.add(session, report, update.description, photos=0, now=now)
+    _add_photos(session, report, update, conversation.REPORTER, now)
+    if update.links:
+        fetching.keep(session, report.id, report.jurisdiction_id, update.links, now=now)
+    return history_id
+
+
+def _add_photos(
+    session: Session, report: ServiceRequest, update: Sent, by: Author, now: datetime
+) -> None:
+    media.insert_staged(
+        session, report.id, update.photos, by=by, jurisdiction_id=report.jurisdiction_id, now=now
+    )
 
 
 def _document(row: Any, *, is_extended: bool) -> dict[str, Any]:

@@ -398,10 +398,13 @@ def file_update(jurisdiction: str | None = None, suffix: str | None = None) -> R
         sent.fault(f"update_id: it has more than {_LONGEST_ID} characters")
     description = sent.words("description", MAX_DESCRIPTION)
     status = sent.text("status")
-    if description is None and status is None and not sent.faults:
-        sent.fault("an update says something: status, description or both")
+    photos = _photos(sent)
+    links = intake.links(sent, media.MAX_PHOTOS - len(photos))
+    if not (description or status or photos or links or sent.faults):
+        sent.fault("an update says something: status, description, media_url or several of them")
     sent.refuse()
-    update = updates.Sent(report_ids[0], update_id, status, description)
+    staged = media.stage(current_app.extensions["storage"], photos) if photos else []
+    update = updates.Sent(report_ids[0], update_id, status, description, staged, links)
     with transaction() as session:
         our_id = updates.receive(session, update, calls.sender(), now=utc_now())
     response = calls.answer(form, "service_request_updates", [{"update_id": our_id}])

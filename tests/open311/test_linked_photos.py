@@ -19,12 +19,13 @@ from sqlalchemy.orm import Session
 from core.clock import utc_now
 from core.models import OutboxEvent
 from core.outgoing import NOTHING_ALLOWED, Allowance
+from geo import jurisdictions
 from open311 import fetching
 from open311.models import LinkedPhoto
 from reports.media import MAX_BYTES, cleaning
 from reports.models import Note, Photo, ServiceRequest
 from reports.storage import Folder
-from reports.vocabulary import NoteKind, PhotoState
+from reports.vocabulary import NoteKind, PhotoState, Visibility
 from tests.factories import COMEDIE, new_photo, new_report, stored
 from tests.open311 import album
 from tests.open311.album import Album, Shown, jpeg
@@ -301,6 +302,20 @@ def test_a_report_that_is_full_takes_no_more(worker: Fetching, photos: Album) ->
     worker.keep(photos.put("/1.jpg", Shown(body=jpeg())))
     assert worker.step() == {"refused": 1}
     assert "too_many_photos" in worker.notes[0]
+
+
+def test_where_everything_is_read_first_a_late_photo_is_too(
+    worker: Fetching, photos: Album, town: Town
+) -> None:
+    """Staff published the words while the photo was still on its way."""
+    town.pothole.moderation = "before_publication"
+    worker.session.flush()
+    jurisdictions.forget()
+    worker.keep(photos.put("/1.jpg", Shown(body=jpeg())))
+    assert worker.report.visibility == Visibility.PUBLIC
+    assert worker.step() == {"fetched": 1}
+    worker.session.expire_all()
+    assert worker.report.visibility == Visibility.HELD
 
 
 def test_a_report_waits_for_its_photo_before_it_is_forwarded(session: Session) -> None:

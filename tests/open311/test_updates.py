@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,12 +19,14 @@ from accounts.rules import Role
 from core.clock import utc_now
 from core.models import OutboxEvent
 from geo.models import Jurisdiction
+from open311.models import LinkedPhoto
 from reports import lifecycle, remarks
 from reports.changing import Words
 from reports.history import Author
-from reports.models import Note, ServiceRequest
+from reports.models import Note, Photo, ServiceRequest
 from reports.vocabulary import ActorKind, NoteKind, Status, Visibility
-from tests.factories import new_person, new_report, new_staff, new_team
+from tests.factories import new_person, new_photo, new_report, new_staff, new_team, stored
+from tests.open311.album import jpeg
 from tests.open311.conftest import URL, Open311, Town, as_xml_says, read
 
 BY = Author(ActorKind.STAFF)
@@ -217,6 +220,81 @@ def test_the_citizens_system_says_that_it_is_not_fixed(open311: Open311, session
     assert report.status == Status.REOPENED
     names = set(session.scalars(sa.select(OutboxEvent.name)))
     assert "report.status_changed" in names
+
+
+LINK = "https://fms.example/photo/7.jpeg"
+
+
+def filed(open311: Open311, session: Session) -> ServiceRequest:
+    return session.get_one(ServiceRequest, UUID(open311.file()["service_request_id"]))
+
+
+@pytest.mark.parametrize(
+    "form", [{}, {"description": "Une autre vue."}, {"status": "OPEN", "description": "Encore."}]
+)
+def test_photos_of_the_citizens_system_become_the_reporters(
+    open311: Open311, session: Session, form: dict[str, str]
+) -> None:
+    report = filed(open311, session)
+    if form.get("status"):
+        lifecycle.move(session, report, Status.RESOLVED, by=BY, now=utc_now())
+    form = {**form, "update_id": "7", "media_url": LINK}
+    for _ in range(2):
+        answer = send(open311, report, **form, uploads=(io.BytesIO(jpeg()), "1.jpg"))
+        assert answer.status_code == 200, answer.json
+    [row] = stored(session, LinkedPhoto)
+    assert (row.report_id, row.url) == (report.id, LINK)
+    [photo] = stored(session, Photo)
+    assert (photo.report_id, photo.added_by, photo.state) == (report.id, "reporter", "staged")
+
+
+def test_an_address_of_a_photo_alone_is_an_update(open311: Open311, session: Session) -> None:
+    report = filed(open311, session)
+    answer = send(open311, report, update_id="7", media_url=[LINK, f"{LINK}?2", "no address"])
+    assert answer.status_code == 200, answer.json
+    assert [row.url for row in stored(session, LinkedPhoto)] == [LINK, f"{LINK}?2"]
+    assert send(open311, report, update_id="8", media_url="no address").status_code == 400
+
+
+def test_a_photo_of_the_staffs_system_is_theirs_and_an_address_is_noted_for_staff(
+    open311: Open311, session: Session, report: ServiceRequest, staff_key: str
+) -> None:
+    form = {"api_key": staff_key, "update_id": "7", "status": "REJECTED", "media_url": LINK}
+    for _ in range(2):
+        answer = send(open311, report, **form, media=(io.BytesIO(jpeg()), "1.jpg"))
+        assert answer.status_code == 200, answer.json
+    [photo] = stored(session, Photo)
+    assert (photo.report_id, photo.added_by) == (report.id, "machine")
+    assert stored(session, LinkedPhoto) == []
+    said = {note.kind: note.body for note in stored(session, Note)}
+    assert set(said) == {NoteKind.INTERNAL, NoteKind.PUBLIC}
+    assert LINK in said[NoteKind.INTERNAL]
+    # The public is told in words why, and nothing of an address that nobody looked at.
+    assert "fms.example" not in said[NoteKind.PUBLIC]
+
+
+def test_photos_that_find_no_room_cost_no_words(
+    open311: Open311, session: Session, report: ServiceRequest, staff_key: str
+) -> None:
+    own = filed(open311, session)
+    for full in (own, report):
+        for _ in range(20):
+            new_photo(session, full)
+    words = {"update_id": "7", "description": "Encore."}
+    assert send(open311, own, **words, media_url=LINK).status_code == 200
+    file = (io.BytesIO(jpeg()), "1.jpg")
+    answer = send(open311, report, api_key=staff_key, update_id="8", status="FIXED", media=file)
+    assert answer.status_code == 400
+    assert "20 photos" in answer.json[0]["description"]
+
+
+def test_a_file_that_is_no_photo_is_named(
+    open311: Open311, report: ServiceRequest, staff_key: str
+) -> None:
+    file = (io.BytesIO(b"GIF89a"), "1.gif")
+    answer = send(open311, report, api_key=staff_key, description="Vu.", media=file)
+    assert answer.status_code == 400
+    assert "media" in answer.json[0]["description"]
 
 
 def test_an_update_that_says_nothing_new_changes_nothing(
