@@ -24,6 +24,7 @@ from accounts.models import Invitation, Person, SignInChallenge
 from core.i18n import language_of
 from core.outbox import Event
 from geo import jurisdictions
+from notifications import copying
 from notifications import events as own_events
 from notifications.audience import (
     Origin,
@@ -106,6 +107,7 @@ def announce(
         *_to_challenged(session, heard, now, channels),
         *_to_invited(session, heard, now, channels),
         *_to_holders(session, heard, now, channels),
+        *(copying.to_copies(session, heard, now) if Channel.EMAIL in channels else ()),
         *_to_endpoints(session, heard, now, channels),
     ]
     return queue(session, rows, now=now)

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from accounts.models import Invitation, Person, SignInChallenge, Team
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
-from notifications import digests
+from notifications import copying, digests
 from notifications.links import Links
 from notifications.messages import Claimed
 from notifications.models import PushSubscription, WebhookEndpoint
@@ -52,6 +52,7 @@ class Gathered:
     invitations: Mapping[UUID, Record] = field(default_factory=dict)
     people: Mapping[UUID, Record] = field(default_factory=dict)
     endpoints: Mapping[UUID, Record] = field(default_factory=dict)
+    copies: Mapping[str, str] = field(default_factory=dict)
     work: Mapping[UUID, digests.Work] = field(default_factory=dict)
     places: Mapping[int, JurisdictionRef] = field(default_factory=dict)
     catalogues: Mapping[int, Catalogue] = field(default_factory=dict)
@@ -91,6 +92,8 @@ def gather(session: Session, claimed: Sequence[Claimed], links: Links) -> Gather
     team_ids = {row.team_id for row in reports.values() if row.team_id is not None}
     team_ids |= {int(one.recipient_id) for one in of_kind.get(RecipientKind.TEAM, ())}
     notes = _notes(session, claimed)
+    copied = {one.jurisdiction_id for one in of_kind.get(RecipientKind.COPY, ())}
+    copies = copying.addresses(session, sorted(copied))
     work = digests.work_of(session, of_kind.get(RecipientKind.TEAM, ()))
     challenge_ids = ids(RecipientKind.CHALLENGE) | {
         named for one in claimed if (named := uuid_in(one.data.get("challenge_id"))) is not None
@@ -111,6 +114,7 @@ def gather(session: Session, claimed: Sequence[Claimed], links: Links) -> Gather
         invitations=_by_id(session, _INVITATION, Invitation.id, ids(RecipientKind.INVITATION)),
         people=_by_id(session, _PERSON, Person.id, ids(RecipientKind.PERSON)),
         endpoints=_by_id(session, _ENDPOINT, WebhookEndpoint.id, ids(RecipientKind.WEBHOOK)),
+        copies=copies,
         work=work,
         places={each: jurisdictions.by_id(session, each) for each in place_ids},
         catalogues={each: catalogue_of(session, each) for each in place_ids},

@@ -42,6 +42,8 @@ def message(known: Gathered, one: Claimed, *, now: datetime, with_html: bool) ->
             return _account(known, one, with_html=with_html)
         if one.recipient_kind is RecipientKind.INVITATION:
             return _invitation(known, one, now, with_html=with_html)
+        if one.recipient_kind is RecipientKind.COPY:
+            return _copy(known, one, with_html=with_html)
         if one.recipient_kind is RecipientKind.TEAM:
             return _digest(known, one, with_html=with_html)
         return _news(known, one, now, with_html=with_html)
@@ -304,6 +306,33 @@ def _invitation(known: Gathered, one: Claimed, now: datetime, *, with_html: bool
         thread=None,
         with_html=with_html,
     )
+
+
+def _copy(known: Gathered, one: Claimed, *, with_html: bool) -> Message:
+    """What somebody hears of a report because a routing rule says so."""
+    address = known.copies.get(one.recipient_id)
+    report = known.reports.get(one.report_id) if one.report_id else None
+    if address is None or report is None or report.parent_id is not None:
+        raise _GoneError("no copy")
+    place = known.places[report.jurisdiction_id]
+    service = known.catalogues[report.jurisdiction_id].by_id[report.service_id]
+    team = known.teams.get(report.team_id)
+    facts = Facts(
+        city=_city(place, one.locale),
+        number=report.number,
+        service=pick(service.names, one.locale, place.default_locale),
+        address=report.address or report.address_given or "",
+        requested_on=_day(place, one.locale, place.time_zone, report.requested_at),
+        due_on=_day(place, one.locale, place.time_zone, report.due_at),
+        status=report.status,
+        team=pick(team.names, one.locale, place.default_locale) if team is not None else "",
+        contact=_contact(place),
+        link=known.links.report(place.code, report.number, one.locale),
+    )
+    return _letter(
+        known, one, address, Occasion.COPIED, facts,
+        thread=f"report-{report.id}", with_html=with_html,
+    )  # fmt: skip
 
 
 def _digest(known: Gathered, one: Claimed, *, with_html: bool) -> Message:

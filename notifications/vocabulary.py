@@ -37,6 +37,8 @@ class RecipientKind(enum.StrEnum):
     #: A push subscription: one follower may have several browsers.
     BROWSER = "browser"
     INVITATION = "invitation"
+    #: Somebody whom a routing rule tells of its reports: a digest of the team's code or address.
+    COPY = "copy"
 
 
 class Occasion(enum.StrEnum):
@@ -58,6 +60,7 @@ class Occasion(enum.StrEnum):
     CONTACT_CHANGE = "contact_change"
     ACCOUNT_CHANGED = "account_changed"
     INVITATION = "invitation"
+    COPIED = "copied"
     DIGEST = "digest"
 
 

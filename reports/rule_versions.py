@@ -174,7 +174,7 @@ def version(session: Session, jurisdiction_id: int, number: int) -> Version:
         _versions(jurisdiction_id).where(RoutingRuleVersion.version == number)
     ).first()
     if found is None:
-        raise NotFoundError(f"The rules have no version {number}.")
+        raise NotFoundError
     return _version(found)
 
 

@@ -36,6 +36,7 @@ from reports.routing.rules import (
     Rule,
     Subject,
     from_data,
+    without_addresses,
 )
 from reports.service_levels import RestlessError, ServiceLevel, WorkCalendar, due_at
 
@@ -91,6 +92,10 @@ class RoutingPlan:
             for rule in self.rules
             for condition in rule.conditions
         )
+
+    def copies_of(self, code: str) -> tuple[str, ...]:
+        """Codes of teams and addresses that the rule of that code tells of its reports."""
+        return next((rule.copies for rule in self.rules if rule.code == code), ())
 
     def calendar_of(self, team_id: int | None) -> WorkCalendar:
         """When that team works; usual office hours where there is no team."""
@@ -148,12 +153,13 @@ def decide(table: RoutingPlan, facts: Facts) -> Routing:
     explanation = {
         "rule": rule.code,
         "position": rule.line,
-        "text": rule.text,
+        # Addresses stay in the rules: what stands with a report is kept for ever.
+        "text": without_addresses(rule.text),
         "team": rule.team,
         "why": why,
         "priority": rule.priority,
         "tags": list(rule.tags),
-        **({"copies": list(rule.copies)} if rule.copies else {}),
+        **({"copies": len(rule.copies)} if rule.copies else {}),
         "next": second
         and {"rule": second[0].code, "position": second[0].line, "team": second[0].team},
     }

@@ -6,6 +6,7 @@ Pure: `reports.routing.grammar` reads rules from text, `reports.routing` decides
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -190,6 +191,15 @@ def from_data(data: Mapping[str, Any], *, text: str = "", line: int = 0) -> Rule
         line=line,
         text=text,
     )
+
+
+#: An e-mail address in the text of a rule.
+_ADDRESS = re.compile(r"[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
+
+
+def without_addresses(text: str) -> str:
+    """The text of a rule as it is kept with reports: who is behind an address can be forgotten."""
+    return _ADDRESS.sub("(address)", text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ from core.ids import new_id
 from geo.models import Jurisdiction
 from notifications.models import PushSubscription, WebhookEndpoint
 from open311.downstream_models import DownstreamEndpoint, Forwarding
+from reports import rule_versions
+from reports.routing.grammar import parse
 from reports.vocabulary import Status, Visibility
 from tests.factories import (
     COMEDIE,
@@ -134,7 +136,7 @@ ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "code": lambda place: place.service,
     "jurisdiction": lambda place: place.city.code,
     "number": lambda place: place.number,
-    "version": lambda place: 1,
+    "version": lambda place: 987_654 if place.service == "no-such-service" else 1,
     "token": lambda place: "AAAAAAAAAAAAAAAAAAAAAA",
     "challenge_id": lambda place: new_id(),
     "action": lambda place: "withdrawal",
@@ -301,6 +303,8 @@ def new_forwarding(session: Session, city: Jurisdiction, team: Any, report: Any)
 
 def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> Place:
     service = new_service(session, city)
+    text = f"otherwise team {team.code}\n"
+    rule_versions.load(session, city.id, parse(text), text, force=True, now=utc_now())
     report = new_report(session, service, status=Status.TRIAGED, team=team)
     private = new_report(
         session,

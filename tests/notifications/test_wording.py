@@ -75,6 +75,7 @@ BY_PLACE = {
     Occasion.ACCOUNT_CHANGED: CHANGED,
     Occasion.INVITATION: INVITATION,
     Occasion.DIGEST: DIGEST,
+    Occasion.COPIED: dataclasses.replace(FULL, is_reporter=False, leave_url=""),
 }
 
 
