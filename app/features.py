@@ -23,6 +23,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     from accounts.staff.views import blueprint as people
     from accounts.views import blueprint as accounts
     from app.person_data_views import blueprint as person_data
+    from assets.views import blueprint as assets
     from notifications.views import blueprint as notifications
     from open311 import views as open311
     from open311.downstream_views import blueprint as downstream
@@ -67,6 +68,7 @@ def register_features(app: Flask, json_api: Api) -> None:
         own_reports,
         staff,
         suggestions,
+        assets,
         redactions,
         rules,
         forwardings,

@@ -41,6 +41,7 @@ class Action(enum.StrEnum):
     BLOCK_CHANGED = "block.changed"
     WEBHOOK_CHANGED = "webhook.changed"
     CITY_CHANGED = "city.changed"
+    ASSET_CHANGED = "asset.changed"
     AUDIT_READ = "audit.read"
     RETENTION_RAN = "retention.ran"
 

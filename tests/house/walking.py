@@ -38,6 +38,8 @@ from reports.vocabulary import Status, Visibility
 from tests.factories import (
     COMEDIE,
     SignedIn,
+    new_asset,
+    new_asset_kind,
     new_citizen,
     new_follower,
     new_jurisdiction,
@@ -79,6 +81,8 @@ class Place:
     key: UUID
     team: str
     service: str
+    asset: UUID
+    asset_kind: str
     #: Whose values bodies are filled with: what is missing is so in the path alone.
     body: Place | None = None
 
@@ -119,6 +123,7 @@ class World:
 #: What stands for a part of a path, by its name, or by endpoint and name. A report is one that the
 #: public may see, but where the test says otherwise.
 ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
+    "asset_id": lambda place: place.asset,
     "other_id": lambda place: place.private,
     "report_id": lambda place: place.report,
     "endpoint_id": lambda place: place.webhook,
@@ -162,6 +167,13 @@ BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
         "lat": COMEDIE.lat,
         "lon": COMEDIE.lon,
     },
+    "assets.create_asset": lambda place: {
+        "jurisdiction": place.city.code,
+        "kind": place.asset_kind,
+        "lat": COMEDIE.lat,
+        "lon": COMEDIE.lon,
+    },
+    "assets.change_asset": lambda place: {"state": "out_of_order"},
     "reports.add_to_report": lambda place: {"text": "Encore"},
     "reports.answer_question": lambda place: {"text": "Côté pair"},
     "reports.withdraw_report": lambda place: {},
@@ -250,6 +262,8 @@ def settle(session: Session) -> World:
         key=new_id(),
         team="no-such-team",
         service="no-such-service",
+        asset=new_id(),
+        asset_kind="no-such-kind",
         body=own,
     )
     callers = [Caller("nobody", {}), Caller("citizen", new_citizen(session).headers)]
@@ -303,6 +317,7 @@ def new_forwarding(session: Session, city: Jurisdiction, team: Any, report: Any)
 
 def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> Place:
     service = new_service(session, city)
+    kind = new_asset_kind(session, city, owner_team_id=team.id)
     text = f"otherwise team {team.code}\n"
     rule_versions.load(session, city.id, parse(text), text, force=True, now=utc_now())
     report = new_report(session, service, status=Status.TRIAGED, team=team)
@@ -373,6 +388,8 @@ def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> 
         key=one_of(session, ApiKey, somebody).id,
         team=team.code,
         service=service.code,
+        asset=new_asset(session, kind).id,
+        asset_kind=kind.code,
     )
 
 
