@@ -101,7 +101,8 @@ def try_command(
         rules = _checked(session, catalogue, file, text)
         if days is not None:
             since = rule_trials.days_before(utc_now(), days)
-            trial = rule_trials.on_reports(session, catalogue, rules, since=since)
+            owners = current_app.extensions["asset_owners"]
+            trial = rule_trials.on_reports(session, catalogue, rules, since=since, assets=owners)
         else:
             assert cases is not None
             past = _cases(cases, catalogue.place.time_zone)
@@ -176,6 +177,7 @@ def accept_command(file: Path, *, jurisdiction: str) -> None:
         before = rule_versions.lock(session, catalogue.place)
         _checked(session, catalogue, file, text)
         made = rule_versions.change(session, catalogue, text, by=None, now=utc_now())
+    jurisdictions.forget()
     if made.version == before.version:
         click.echo(f"{jurisdiction}: nothing changed, version {made.version} says so already")
     else:
@@ -218,6 +220,7 @@ def restore_command(version: int, *, jurisdiction: str) -> None:
         catalogue = _catalogue(session, jurisdiction)
         rule_versions.lock(session, catalogue.place)
         made = rule_versions.restore(session, catalogue, version, by=None, now=utc_now())
+    jurisdictions.forget()
     click.echo(f"{jurisdiction}: version {made.version} of the rules is in force")
 
 

@@ -200,7 +200,7 @@ def try_rules(payload: dict[str, Any], jurisdiction: str) -> Response:
             catalogue,
             checked.rules,
             since=rule_trials.days_before(utc_now(), payload["days"]),
-            assets=current_app.extensions.get("asset_owners"),
+            assets=current_app.extensions["asset_owners"],
         )
     return answer(_TRIAL, _checked(checked) | _tried(trial), is_private=True)
 

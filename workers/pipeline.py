@@ -79,7 +79,13 @@ def triage(event_ids: Sequence[int]) -> None:
     """Join reports to those they repeat; route and date the others."""
 
     def handle(session: Session, events: Sequence[Event]) -> Counts:
-        done = triaging.triage(session, _subjects(events), now=utc_now(), causes=_causes(events))
+        done = triaging.triage(
+            session,
+            _subjects(events),
+            now=utc_now(),
+            causes=_causes(events),
+            assets=current_app.extensions["asset_owners"],
+        )
         return {"routed": done.routed, "joined": done.joined, "suggested": done.suggested}
 
     in_transaction(TRIAGE, event_ids, handle)
