@@ -51,7 +51,11 @@ def parameters() -> Parameters:
     pairs = [request.args.items(multi=True)]
     if request.method == "POST":
         pairs.insert(0, request.form.items(multi=True))
-    return Parameters.of(*pairs)
+    sent = Parameters.of(*pairs)
+    if request.method == "POST" and request.is_json and not request.form:
+        # Whoever sends JSON would hear only that everything is missing.
+        sent.fault("the body is JSON; send a form, as the standard asks for")
+    return sent
 
 
 def split(name: str) -> tuple[str, str | None]:

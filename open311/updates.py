@@ -12,7 +12,8 @@ Photos come along as files or as addresses. Those of the system that filed the r
 reporter's, wherever they lie; of the staff's system a file is its photo, and an address is noted
 for staff: what is fetched later counts as the reporter's, and this one is not.
 
-The same `update_id` of the same sender is stored once; sent again it gets the first answer.
+The same `update_id` of the same sender for the same request is stored once; sent again it gets the
+first answer. Many systems count the updates of each request from one.
 """
 
 from __future__ import annotations
@@ -191,7 +192,7 @@ def receive(session: Session, update: Sent, actor: Actor, *, now: datetime) -> s
             sa.update(ReceivedUpdate)
             .where(
                 ReceivedUpdate.person_id == actor.person_id,
-                ReceivedUpdate.update_id == update.update_id,
+                ReceivedUpdate.update_id == _name_of(update),
             )
             .values(history_id=history_id)
             .execution_options(synchronize_session=False)
@@ -211,7 +212,7 @@ def _claim(session: Session, update: Sent, person_id: UUID, now: datetime) -> st
             ["person_id", "update_id", "report_id", "created_at"],
             sa.select(
                 sa.literal(person_id),
-                sa.literal(update.update_id),
+                sa.literal(_name_of(update)),
                 _R.id,
                 sa.literal(now),
             ).where(_R.id == update.report_id),
@@ -223,10 +224,15 @@ def _claim(session: Session, update: Sent, person_id: UUID, now: datetime) -> st
         return None
     row = session.execute(
         sa.select(ReceivedUpdate.history_id).where(
-            ReceivedUpdate.person_id == person_id, ReceivedUpdate.update_id == update.update_id
+            ReceivedUpdate.person_id == person_id, ReceivedUpdate.update_id == _name_of(update)
         )
     ).one_or_none()
     return None if row is None else _id_of(row.history_id, update)
+
+
+def _name_of(update: Sent) -> str:
+    """The sender's own id of it, which may be that of an update of another request, too."""
+    return f"{update.report_id}/{update.update_id}"
 
 
 def _id_of(history_id: int | None, update: Sent) -> str:

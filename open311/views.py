@@ -389,7 +389,7 @@ def file_update(jurisdiction: str | None = None, suffix: str | None = None) -> R
             sent.fault("service_request_id was not provided")
         else:
             report_ids = requests.ids_of(
-                session, None if place is None else place.id, *asking.ids(sent.listed(_ID))
+                session, None if place is None else place.id, *asking.ids([sent.text(_ID) or ""])
             )
             if len(report_ids) != 1:
                 sent.faults.append(missing("service_request_id: there is no such service request"))
