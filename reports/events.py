@@ -19,6 +19,9 @@ SERVICE_CHANGED = declare(
     "report.service_changed", "It is of another service; it is triaged again. Data: history_id."
 )
 MOVED = declare("report.moved", "Staff put it elsewhere; it is located again. Data: history_id.")
+ASSET_CHOSEN = declare(
+    "report.asset_chosen", "Staff said which asset it is about, or none. Data: history_id."
+)
 QUESTION_ASKED = declare("report.question_asked", "The team asks its reporter. Data: note_id.")
 ANSWERED = declare("report.answered", "The reporter answered. Data: note_id.")
 ADDED_TO = declare("report.added_to", "The reporter added words. Data: note_id.")

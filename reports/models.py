@@ -169,6 +169,13 @@ class ServiceRequest(Base):
             "recurs_id",
             postgresql_where=sa.text("recurs_id IS NOT NULL"),
         ),
+        # What is and was reported of an asset.
+        sa.Index(
+            "ix_service_requests_asset",
+            "asset_id",
+            "requested_at",
+            postgresql_where=sa.text("asset_id IS NOT NULL"),
+        ),
         sa.Index("ix_service_requests_cell", "jurisdiction_id", "cell"),
         sa.Index("ix_service_requests_requested_at", "jurisdiction_id", "requested_at", "id"),
         sa.Index("ix_service_requests_updated_at", "jurisdiction_id", "updated_at", "id"),
@@ -284,6 +291,9 @@ class ServiceRequest(Base):
         postgresql.ARRAY(sa.Integer()), comment="Ids of areas that contain the position"
     )
     asset_id: Mapped[UUID | None]
+    asset_link: Mapped[dict[str, Any] | None] = mapped_column(
+        comment="Why that asset: by nearest (distance_m, radius_m, kind) or person; null: reporter"
+    )
     address_street: Mapped[str | None] = mapped_column(
         comment="Key of the address's street, for comparing only"
     )

@@ -141,6 +141,7 @@ def staff(found: Found, look: Look, *, now: datetime) -> dict[str, Any]:
         "address_given": row.address_given,
         "needs_place": row.cell is None,
         "asset_id": row.asset_id,
+        "asset_because": row.asset_link,
         "assignee": row.assignee_id and {"id": row.assignee_id, "name": row.assignee_name},
         "routed_by": row.routed_by,
         "routing": row.routing,

@@ -59,6 +59,13 @@ class StaffListedOut(ReportOut):
     address_given = fields.String(allow_none=True)
     needs_place = fields.Boolean()
     asset_id = fields.UUID(allow_none=True)
+    asset_because = fields.Dict(
+        allow_none=True,
+        metadata={
+            "description": "Why that asset: `by` nearest (with distance_m, radius_m and kind) or"
+            " person; null: its reporter named it, or it is about none."
+        },
+    )
     assignee = fields.Nested(AssigneeOut, allow_none=True)
     routed_by = fields.String(allow_none=True, metadata={"description": "rule or person"})
     routing = fields.Dict(
@@ -265,6 +272,14 @@ class PlaceIn(Schema):
 
     lat = fields.Float(required=True, validate=ma.validate.Range(min=-90, max=90))
     lon = fields.Float(required=True, validate=ma.validate.Range(min=-180, max=180))
+
+
+class AssetLinkIn(Schema):
+    """Which asset it is about."""
+
+    asset_id = fields.UUID(
+        required=True, allow_none=True, metadata={"description": "null: it is about none."}
+    )
 
 
 class QuestionIn(Schema):

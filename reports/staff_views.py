@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from flask import Response
+from flask import Response, current_app
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
@@ -24,6 +24,7 @@ from core.idempotency import once
 from geo import jurisdictions
 from geo.measures import Point
 from reports import (
+    asset_linking,
     assignment,
     changing,
     correction,
@@ -43,6 +44,7 @@ from reports.models import ServiceRequest
 from reports.queries import NEEDS_PLACE, REVIEW, UNROUTED
 from reports.schemas import LocaleQuery
 from reports.staff_schemas import (
+    AssetLinkIn,
     AssignmentIn,
     CommentIn,
     DuplicateOfIn,
@@ -284,6 +286,29 @@ def change_place(payload: dict[str, Any], report_id: UUID) -> Response:
     report = _taken(session, report_id, Permission.TRIAGE_REPORTS)
     point = Point(payload["lat"], payload["lon"])
     correction.change_place(session, report, point, by=author_of(actor), now=now)
+    return changed(session, report, actor, now)
+
+
+@blueprint.route("/reports/<uuid:report_id>/asset", methods=["POST"])
+@allow(_TRIAGE)
+@_once
+@blueprint.doc(parameters=_HEADERS)
+@blueprint.arguments(AssetLinkIn)
+@blueprint.response(200, StaffReportOut)
+@blueprint.alt_response(409, description="It is so already, or the report is over.")
+@blueprint.alt_response(412, description="Somebody changed it since.")
+def choose_asset(payload: dict[str, Any], report_id: UUID) -> Response:
+    """Say which asset a report is about, or none; it is not linked by itself any more."""
+    session, actor, now = db.session(), current_actor(), utc_now()
+    report = _taken(session, report_id, Permission.TRIAGE_REPORTS)
+    asset_linking.choose(
+        session,
+        report,
+        payload["asset_id"],
+        by=author_of(actor),
+        now=now,
+        assets=current_app.extensions["asset_facts"],
+    )
     return changed(session, report, actor, now)
 
 

@@ -98,6 +98,7 @@ class HistoryKind(enum.StrEnum):
     SUGGESTION_TAKEN_BACK = "suggestion_taken_back"
     RECURRED = "recurred"
     PRIORITY_CHANGED = "priority_changed"
+    ASSET_LINKED = "asset_linked"
 
 
 class Recurrence(enum.StrEnum):
@@ -111,6 +112,13 @@ class PriorityBy(enum.StrEnum):
     """Who changed the priority that the rules gave."""
 
     EVIDENCE = "evidence"
+    PERSON = "person"
+
+
+class LinkedBy(enum.StrEnum):
+    """Who said which asset a report is about, where its reporter did not."""
+
+    NEAREST = "nearest"
     PERSON = "person"
 
 

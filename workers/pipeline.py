@@ -28,7 +28,7 @@ from notifications.channels import open_carriers
 from notifications.links import Links
 from notifications.messages import Sent
 from open311 import forwarding
-from reports import comparing, locating
+from reports import asset_linking, comparing, locating
 from reports import events as report_events
 from reports import triage as triaging
 from workers import downstreaming, person_data, photo_fetching
@@ -79,6 +79,13 @@ def triage(event_ids: Sequence[int]) -> None:
     """Join reports to those they repeat; route and date the others."""
 
     def handle(session: Session, events: Sequence[Event]) -> Counts:
+        # Duplicates and rules of owners look at the asset.
+        linked = asset_linking.link(
+            session,
+            _subjects(events),
+            now=utc_now(),
+            finder=current_app.extensions["asset_facts"],
+        )
         done = triaging.triage(
             session,
             _subjects(events),
@@ -86,7 +93,12 @@ def triage(event_ids: Sequence[int]) -> None:
             causes=_causes(events),
             assets=current_app.extensions["asset_owners"],
         )
-        return {"routed": done.routed, "joined": done.joined, "suggested": done.suggested}
+        return {
+            "linked": linked,
+            "routed": done.routed,
+            "joined": done.joined,
+            "suggested": done.suggested,
+        }
 
     in_transaction(TRIAGE, event_ids, handle)
 

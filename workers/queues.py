@@ -85,6 +85,7 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "report.rerouted": (ANNOUNCE, FORWARD),
         "report.service_changed": (TRIAGE,),
         "report.moved": (LOCATE,),
+        "report.asset_chosen": (TRIAGE,),
         "report.question_asked": (ANNOUNCE,),
         "report.answered": (ANNOUNCE,),
         "report.added_to": (ANNOUNCE,),

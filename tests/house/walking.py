@@ -187,6 +187,7 @@ BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
     "staff.join_report": lambda place: {"report": str(place.private)},
     "staff.change_service": lambda place: {"service_code": place.service},
     "staff.change_place": lambda place: {"lat": COMEDIE.lat, "lon": COMEDIE.lon},
+    "staff.choose_asset": lambda place: {"asset_id": str(place.asset)},
     "staff.change_visibility": lambda place: {"visibility": "hidden"},
     "forwardings.retry_forwarding": lambda place: {},
     "forwardings.settle_forwarding": lambda place: {"remote_id": "118"},
