@@ -34,7 +34,7 @@ _NEIGHBORHOODS = "boundaries/boston_neighborhoods_bpda.geojson"
 #: Cases on a bridge or a pier lie a little outside the wards.
 BUFFER_M = 250
 
-#: Two cases of one type this close and this recent are taken for one: a first rule only.
+#: Two cases of one type this close and this recent may be one.
 DUPLICATES = {"radius_m": 20, "days": 7}
 
 _FRONT_DESK = "front-desk"

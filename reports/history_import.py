@@ -198,6 +198,8 @@ def create_services(session: Session, place: JurisdictionRef, file: CaseFile) ->
             family=_code(name),
             duplicate_radius_m=near.get("radius_m", _RADIUS_M),
             duplicate_days=near.get("days", _DAYS),
+            duplicate_join_at=near.get("join_at"),
+            duplicate_suggest_at=near.get("suggest_at"),
             service_level={},
             reopen_days=policy.get("reopen_days", _REOPEN_DAYS),
             close_after_days=policy.get("close_after_days", _CLOSE_AFTER_DAYS),
