@@ -37,6 +37,9 @@ from geo.cells import (
 )
 from geo.jurisdictions import JurisdictionRef
 from geo.measures import MEAN_RADIUS_M, Box, Point, distance_m
+from reports.models import ServiceRequest
+from reports.queries import IS_OPEN
+from reports.vocabulary import Visibility
 
 #: A box that holds more than this is answered with clusters, unless pages were asked for.
 MOST_IN_BOX = 1_000
@@ -281,6 +284,24 @@ def versions(
     if before is not None:
         statement = statement.where(columns.version < before)
     return [Version(**row) for row in session.execute(statement).mappings()]
+
+
+def reports_of(session: Session, asset_id: UUID, *, most: int) -> tuple[list[UUID], int]:
+    """Ids of the public open reports about it, the latest first, and how many are over."""
+    is_about = sa.and_(
+        ServiceRequest.asset_id == asset_id,
+        ServiceRequest.visibility == Visibility.PUBLIC.value,
+    )
+    ids = session.scalars(
+        sa.select(ServiceRequest.id)
+        .where(is_about, IS_OPEN)
+        .order_by(ServiceRequest.requested_at.desc(), ServiceRequest.id)
+        .limit(most)
+    )
+    past = session.scalar(
+        sa.select(sa.func.count()).select_from(ServiceRequest).where(is_about, sa.not_(IS_OPEN))
+    )
+    return list(ids), past or 0
 
 
 def teams(session: Session, ids: Collection[int]) -> dict[int, tuple[str, Mapping[str, str]]]:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
 from flask import Response, current_app, jsonify
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
@@ -48,11 +47,8 @@ from geo.jurisdictions import JurisdictionRef
 from geo.measures import Box, Point
 from reports import queries as report_queries
 from reports import showing as report_showing
-from reports.models import ServiceRequest
-from reports.queries import IS_OPEN
 from reports.showing import Look
 from reports.viewing import KEY_PARAMETER, MATCH_PARAMETER, answer, caller, look, plain
-from reports.vocabulary import Visibility
 
 blueprint = Blueprint("assets", __name__, description="The register of the city's street assets.")
 
@@ -296,7 +292,7 @@ def _asset(session: Session, asset_id: UUID, reader: Look, *, status: int = 200)
         showing.version(item, is_staff=is_staff)
         for item in queries.versions(session, asset_id, limit=SHOWN)
     ]
-    open_ids, past = _reports(session, asset_id)
+    open_ids, past = queries.reports_of(session, asset_id, most=SHOWN)
     reports = report_queries.several(session, open_ids)
     document["open_reports"] = [
         report_showing.public(reports[id_], reader) for id_ in open_ids if id_ in reports
@@ -306,24 +302,6 @@ def _asset(session: Session, asset_id: UUID, reader: Look, *, status: int = 200)
     response.status_code = status
     response.headers["ETag"] = entity_tag(found.version)
     return response
-
-
-def _reports(session: Session, asset_id: UUID) -> tuple[list[UUID], int]:
-    """Ids of the public open reports about it, the latest first, and how many are over."""
-    is_about = sa.and_(
-        ServiceRequest.asset_id == asset_id,
-        ServiceRequest.visibility == Visibility.PUBLIC.value,
-    )
-    ids = session.scalars(
-        sa.select(ServiceRequest.id)
-        .where(is_about, IS_OPEN)
-        .order_by(ServiceRequest.requested_at.desc(), ServiceRequest.id)
-        .limit(SHOWN)
-    )
-    past = session.scalar(
-        sa.select(sa.func.count()).select_from(ServiceRequest).where(is_about, sa.not_(IS_OPEN))
-    )
-    return list(ids), past or 0
 
 
 def _enter(session: Session, actor: Actor, asset: Asset, changed: Sequence[Part]) -> None:

@@ -7,6 +7,7 @@ from flask import Flask
 from core.api import Api
 from web import (
     account,
+    asset,
     following,
     home,
     inviting,
@@ -22,6 +23,7 @@ from web.home import Installation
 
 __all__ = [
     "account",
+    "asset",
     "following",
     "home",
     "install",
