@@ -7,7 +7,7 @@ Raw traces are deleted, so what is kept must be enough for ever, and must name n
    felt a bump weakly or strongly, with sums that give the place of the bumps. No row names a trip
    or a device.
 2. A trip counts once in a row, however often it went round. It passes, or feels, every cell whose
-   middle is within 17 m of its way, or of its bump: the errors of the positions lie inside that.
+   middle is within reach of its way, or of its bump: 17 to 28 m, by the errors of its positions.
 3. All of it is integers, and adding is all that happens to it: trips may arrive in any order, and
    the rows are the same to the last digit. A defect found later knows the passes before it.
 4. Belief is the log-odds of a defect: what hits and passes say, by measured rates of hits and of
@@ -37,9 +37,9 @@ from sensing.traces import Analysis, Bump, Detector, Track
 #: Middles of neighbours are 19 m apart: about two standard errors of a position in a street.
 RESOLUTION = 12
 
-#: A trip passes, or feels, the cells whose middles are this near. No point is further than 11 m
-#: from the middle of its own cell.
-REACH_M = 17.0
+#: A trip passes, or feels, the cells whose middles are near: these metres and two standard errors
+#: of its positions, within limits. No point is further than 11 m from the middle of its own cell.
+REACH_BASE_M, REACH_M, FARTHEST_REACH_M = 8.0, 17.0, 28.0
 
 #: Two defects are this far apart, or lie in different directions of travel.
 APART_M = 20.0
@@ -192,8 +192,9 @@ def sightings(analysis: Analysis, *, day: int | None = None) -> Rows:
         day = day_of(float(track.t_s[0]))
     flat = _Plane.about(float(track.lat_deg[0]), float(track.lon_deg[0]))
     way = flat.metres(track.lat_deg, track.lon_deg)
-    rows = _passes(flat, way, track, day)
-    return _with_hits(flat, rows, analysis)
+    errors = 2.0 * float(np.median(track.error_m))
+    reach_m = min(max(REACH_BASE_M + errors, REACH_M), FARTHEST_REACH_M)
+    return _with_hits(flat, _passes(flat, way, track, day, reach_m), analysis, reach_m)
 
 
 def added(parts: Iterable[Rows]) -> Rows:
@@ -525,7 +526,7 @@ class _Plane:
         )
 
 
-def _passes(flat: _Plane, way: Vectors, track: Track, day: int) -> Rows:
+def _passes(flat: _Plane, way: Vectors, track: Track, day: int, reach_m: float) -> Rows:
     """A row for each cell and octant within reach of the way, with one pass."""
     octants = octant_of(track.heading_deg)
     own = [
@@ -534,13 +535,13 @@ def _passes(flat: _Plane, way: Vectors, track: Track, day: int) -> Rows:
     ]
     about: set[int] = set()
     for cell in set(own):
-        about.update(h3.grid_disk(cell, 1))
+        about.update(h3.grid_disk(cell, 2 if reach_m > 20.0 else 1))
     cells = np.array(sorted(about), dtype=np.int64)
     middles = flat.metres(*_centres(cells).T)
     parts: list[tuple[Indices, Indices, Series]] = []
     for octant in np.unique(octants).tolist():
         tree = cKDTree(way[octants == octant])
-        away, _ = tree.query(middles, distance_upper_bound=REACH_M)
+        away, _ = tree.query(middles, distance_upper_bound=reach_m)
         near = np.isfinite(away)
         parts.append((cells[near], np.full(int(near.sum()), octant), away[near]))
     cell = np.concatenate([part[0] for part in parts])
@@ -560,7 +561,7 @@ def _passes(flat: _Plane, way: Vectors, track: Track, day: int) -> Rows:
     return rows[np.lexsort((rows["octant"], rows["cell"]))]
 
 
-def _with_hits(flat: _Plane, rows: Rows, analysis: Analysis) -> Rows:
+def _with_hits(flat: _Plane, rows: Rows, analysis: Analysis, reach_m: float) -> Rows:
     """The rows, with the trip's bumps in those within reach: in each row the nearest of the surest.
 
     A bump without a pass (its place is beyond the last of the track) is left out.
@@ -580,7 +581,7 @@ def _with_hits(flat: _Plane, rows: Rows, analysis: Analysis) -> Rows:
     )
     headings = octant_of(np.array([bump.heading_deg for bump in bumps]))
     middles = flat.metres(*_centres(rows["cell"]).T)
-    near = cKDTree(middles).query_ball_point(where, REACH_M)
+    near = cKDTree(middles).query_ball_point(where, reach_m)
     best: dict[int, tuple[int, float, int]] = {}
     for number, places in enumerate(near):
         bump = bumps[number]

@@ -14,7 +14,6 @@ from sensing.arrays import Series
 from sensing.traces import Trip
 from sensing.training import Clip
 
-
 #: A file in which nothing was recorded for so long holds two journeys.
 JOURNEY_GAP_S = 120.0
 

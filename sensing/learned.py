@@ -16,6 +16,7 @@ import numpy as np
 
 from sensing import windows
 from sensing.arrays import Flags, Series, Vectors
+from sensing.windows import Kernels
 
 WEIGHTS = Path(__file__).parent / "weights" / "bumps-1.json"
 
@@ -54,6 +55,7 @@ class WindowWeights:
 
     Attributes:
         classes: names, in the order of the columns of `weights`.
+        kernels: whose answers are features too, after those of `windows.features`.
         mean, scale: (features,) taken off and divided by.
         frequencies: (features, waves). phases: (waves,).
         weights: (features + waves, classes). bias: (classes,).
@@ -61,6 +63,7 @@ class WindowWeights:
     """
 
     classes: tuple[str, ...]
+    kernels: Kernels
     mean: Series
     scale: Series
     frequencies: Vectors
@@ -71,7 +74,7 @@ class WindowWeights:
 
     def probabilities(self, cut: Vectors) -> Vectors:
         """(k, classes) of windows (k, 50)."""
-        standard = standardised(windows.features(cut), self.mean, self.scale)
+        standard = standardised(columns_of(cut, self.kernels), self.mean, self.scale)
         logits = expanded(standard, self.frequencies, self.phases) @ self.weights + self.bias
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         answer: Vectors = shares / shares.sum(axis=1, keepdims=True)
@@ -97,6 +100,7 @@ def untrained() -> Weights:
         peaks=PeakWeights(bias=0.0, weight=0.0, threshold=np.inf),
         windows=WindowWeights(
             classes=("regular_road",),
+            kernels=Kernels.of([], [], []),
             mean=np.zeros(count),
             scale=np.ones(count),
             frequencies=nothing,
@@ -127,6 +131,11 @@ def read(path: Path) -> Weights:
             peaks=PeakWeights(**{key: float(value) for key, value in told["peaks"].items()}),
             windows=WindowWeights(
                 classes=tuple(window["classes"]),
+                kernels=Kernels.of(
+                    window["kernels"]["taps"],
+                    window["kernels"]["dilations"],
+                    window["kernels"]["biases"],
+                ),
                 mean=np.array(window["mean"], dtype=float),
                 scale=np.array(window["scale"], dtype=float),
                 frequencies=np.array(window["frequencies"], dtype=float),
@@ -137,9 +146,10 @@ def read(path: Path) -> Weights:
             ),
             record=dict(told["record"]),
         )
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise WeightsError(f"{path.name}: not a file of weights ({error})") from error
-    rows = len(windows.FEATURES) + len(weights.windows.phases)
+    kernels, waves = len(weights.windows.kernels), len(weights.windows.phases)
+    rows = len(windows.FEATURES) + 3 * kernels + waves
     shape = (rows, len(weights.windows.classes))
     if weights.windows.weights.shape != shape:
         raise WeightsError(f"{path.name}: weights of another shape than {shape}")
@@ -150,6 +160,11 @@ def read(path: Path) -> Weights:
 def in_force() -> Weights:
     """The weights that ship with this version."""
     return read(WEIGHTS)
+
+
+def columns_of(cut: Vectors, kernels: Kernels) -> Vectors:
+    """(k, features): everything that is told of windows (k, 50)."""
+    return np.concatenate([windows.features(cut), kernels.features(cut)], axis=1)
 
 
 def standardised(columns: Vectors, mean: Series, scale: Series) -> Vectors:

@@ -36,12 +36,13 @@ SEGMENT_M, FEWEST_M = 100.0, 60.0
 #: Where a phone's estimate means something: fast enough for the springs, slow enough for a street.
 SLOWEST_MS, FASTEST_MS = 5.0, 30.0
 
-#: Index by root mean square of the vertical acceleration of the body of the Golden Car at 50 km/h,
-#: over random roads of ISO 8608 classes A to D: m/km by m/s². `tests/sensing` computes it again.
-INDEX_BY_ACCELERATION = 3.9
+#: Index by root mean square of the vertical acceleration between the axles (2.5 m apart) of a
+#: Golden Car at 50 km/h, over random roads of ISO 8608 classes A to D: m/km by m/s². Tests compute
+#: it again.
+INDEX_BY_ACCELERATION = 9.7
 
 #: The acceleration grows with about this power of the speed (same roads, 20 to 90 km/h).
-SPEED_POWER = 0.6
+SPEED_POWER = 0.57
 REFERENCE_SPEED_MS = 50.0 / 3.6
 
 #: Between cars of a city springs, seats and mounts differ so much (relative standard error).

@@ -23,9 +23,9 @@ from sensing.traces import Analysis, Trip
 #: is not known to a twentieth of a second.
 SHIFTS = (-4, 0, 4)
 
-#: Inverse pull of the weights to none, width of the kernel and number of its waves; tried in
-#: docs/accuracy.md.
-COST, KERNEL, WAVES = 0.1, 0.004, 300
+#: Inverse pull of the weights to none, narrowness of the Gaussian kernel, number of its waves, and
+#: number of convolutions; tried in docs/accuracy.md.
+COST, NARROWNESS, WAVES, KERNELS = 0.05, 0.0005, 200, 160
 
 #: A press within this time of a peak is its label. People press from 2 s before to 1.5 s after.
 PRESSED_WITHIN_S = 1.5
@@ -70,10 +70,11 @@ def fit_windows(clips: Sequence[Clip], *, threshold: float = 0.5) -> WindowWeigh
     classes = tuple(sorted(set(labels)))
     if len(classes) < 2:
         raise ValueError("clips of at least two labels are needed")
-    columns = np.concatenate([windows.features(_cuts(clips, shift)) for shift in SHIFTS])
-    mean, scale = columns.mean(axis=0), columns.std(axis=0) + 1e-6
     drawn = np.random.default_rng(SEED)
-    frequencies = drawn.normal(size=(columns.shape[1], WAVES)) * np.sqrt(2 * KERNEL)
+    kernels = drawn_kernels(drawn)
+    columns = np.concatenate([learned.columns_of(_cuts(clips, shift), kernels) for shift in SHIFTS])
+    mean, scale = columns.mean(axis=0), columns.std(axis=0) + 1e-6
+    frequencies = drawn.normal(size=(columns.shape[1], WAVES)) * np.sqrt(2 * NARROWNESS)
     phases = drawn.uniform(0.0, 2 * np.pi, WAVES)
     standard = learned.standardised(columns, mean, scale)
     model = LogisticRegression(C=COST, max_iter=1000)
@@ -82,7 +83,26 @@ def fit_windows(clips: Sequence[Clip], *, threshold: float = 0.5) -> WindowWeigh
     weights, bias = model.coef_.T, model.intercept_
     if len(classes) == 2:
         weights, bias = np.hstack([-weights / 2, weights / 2]), np.append(-bias / 2, bias / 2)
-    return WindowWeights(classes, mean, scale, frequencies, phases, weights, bias, threshold)
+    return WindowWeights(
+        classes, kernels, mean, scale, frequencies, phases, weights, bias, threshold
+    )
+
+
+def drawn_kernels(drawn: np.random.Generator) -> windows.Kernels:
+    """Kernels as ROCKET draws them: 5, 7 or 9 taps of mean 0, dilations to the window's width.
+
+    Their numbers are rounded here already, so that those learnt with are those stored.
+    """
+    taps, dilations, biases = [], [], []
+    for _ in range(KERNELS):
+        count = int(drawn.choice([5, 7, 9]))
+        weights = drawn.normal(size=count)
+        weights -= weights.mean()
+        taps.append(np.round(weights / np.linalg.norm(weights), 5).tolist())
+        widest = np.log2((windows.WIDTH - 1) / (count - 1))
+        dilations.append(max(1, int(2 ** drawn.uniform(0.0, widest))))
+        biases.append(round(float(drawn.normal(scale=0.7)), 5))
+    return windows.Kernels.of(taps, dilations, biases)
 
 
 def clip_probabilities(fitted: WindowWeights, clips: Sequence[Clip]) -> Vectors:
@@ -172,6 +192,11 @@ def written(weights: Weights, path: Path) -> None:
             "features": list(windows.FEATURES),
             "classes": list(window.classes),
             "threshold": window.threshold,
+            "kernels": {
+                "taps": window.kernels.taps,
+                "dilations": window.kernels.dilations,
+                "biases": window.kernels.biases,
+            },
             "mean": plain(window.mean),
             "scale": plain(window.scale),
             "frequencies": plain(window.frequencies),

@@ -6,7 +6,11 @@ recording was that a window was cut from: clips of a data set may be as long as 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from sensing.arrays import Indices, Series, Vectors
@@ -113,6 +117,67 @@ def features(cut: Vectors) -> Vectors:
     largest = size.max(1, keepdims=True)
     columns += [(size > 0.5 * largest).mean(1), (size > 0.25 * largest).mean(1)]
     return np.stack(columns, axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """Random convolutions (ROCKET: Dempster, Petitjean and Webb, DMKD 34, 2020).
+
+    Each slides a short pattern, its taps `dilation` samples apart, over a window mirrored at its
+    ends. What is kept of it is how much of the window answers above a bias, and how strongly.
+
+    Attributes:
+        taps: (kernels,) tuples of weights.
+        dilations, biases: (kernels,).
+        matrix: (50, kernels * 50): all of them at all places, as one product.
+    """
+
+    taps: tuple[tuple[float, ...], ...]
+    dilations: tuple[int, ...]
+    biases: tuple[float, ...]
+    matrix: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls, taps: Sequence[Sequence[float]], dilations: Sequence[int], biases: Sequence[float]
+    ) -> Kernels:
+        """Kernels by their numbers."""
+        matrix = np.zeros((WIDTH, len(taps), WIDTH))
+        place = np.arange(WIDTH)
+        for kernel, (weights, dilation) in enumerate(zip(taps, dilations, strict=True)):
+            first = (len(weights) - 1) * dilation // 2
+            for tap, weight in enumerate(weights):
+                met = np.abs(place + tap * dilation - first)
+                met = np.where(met >= WIDTH, 2 * (WIDTH - 1) - met, met)
+                np.add.at(matrix[:, kernel, :], (met, place), weight)
+        return cls(
+            tuple(tuple(map(float, weights)) for weights in taps),
+            tuple(map(int, dilations)),
+            tuple(map(float, biases)),
+            matrix.reshape(WIDTH, -1).astype(np.float32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.taps)
+
+    def features(self, cut: Vectors) -> Vectors:
+        """(k, 3 * kernels) of windows (k, 50): shares above the bias, energies, largest answers."""
+        felt = _without_median(cut).astype(np.float32)
+        bias = np.array(self.biases, dtype=np.float32)[:, None]
+        parts = []
+        # So many windows at a time keep the answers in the processor's cache.
+        for first in range(0, len(felt), 64):
+            answer = (felt[first : first + 64] @ self.matrix).reshape(-1, len(self), WIDTH)
+            energy_of = np.einsum("kij,kij->ki", answer, answer) / WIDTH
+            largest = np.maximum(answer.max(axis=2), 0.0)
+            above = (answer > bias).mean(axis=2)
+            parts.append([above, np.log(energy_of + 0.01), np.log(largest + 0.1)])
+        if not parts:
+            return np.zeros((0, 3 * len(self)))
+        joined: Vectors = np.concatenate(
+            [np.concatenate(part, axis=1) for part in parts], dtype=np.float64
+        )
+        return joined
 
 
 def felt_s(cut: Vectors) -> Series:

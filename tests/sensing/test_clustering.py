@@ -1,0 +1,170 @@
+"""Fusion: hits and passes add up in any order, and what they make us believe can be followed."""
+
+from __future__ import annotations
+
+import functools
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geo.measures import Point, distance_m
+from sensing import clustering
+from sensing.arrays import Series
+from sensing.clustering import Evidence, Rows
+from sensing.signal import analyse
+from sensing.traces import Analysis, Track
+from tests.sensing.roads import MONDAY_S, along_m, holes, northwards, trip_over
+
+TODAY = clustering.day_of(MONDAY_S)
+
+
+@functools.cache
+def sightings(seed: int, *, felt: bool = True, day: int = TODAY, southwards: bool = False) -> Rows:
+    route = northwards(700.0)
+    if southwards:
+        route = route[::-1]
+    planted = holes(300.0) if felt else []
+    return clustering.sightings(analyse(trip_over(planted, seed=seed, route=route)), day=day)
+
+
+@given(order=st.permutations(range(6)))
+@settings(max_examples=20, deadline=None)
+def test_trips_may_arrive_in_any_order(order: list[int]) -> None:
+    straight, shuffled = Evidence(), Evidence()
+    for seed in range(6):
+        straight.add(sightings(seed))
+    for seed in order:
+        shuffled.add(sightings(seed))
+    assert np.array_equal(straight.all(), shuffled.all())
+    assert clustering.defects(straight.all(), today=TODAY) == clustering.defects(
+        shuffled.all(), today=TODAY
+    )
+
+
+def test_fusing_trip_by_trip_finds_what_fusing_all_at_once_does() -> None:
+    evidence = Evidence()
+    latest: list[clustering.Defect] = []
+    for seed in range(8):
+        latest = clustering.fuse(evidence, sightings(seed), today=TODAY)
+    assert latest
+    assert latest == clustering.defects(evidence.all(), today=TODAY)
+
+
+def test_a_hole_is_found_where_it_is() -> None:
+    rows = clustering.added([sightings(seed) for seed in range(12)])
+    (found,) = clustering.defects(rows, today=TODAY)
+    assert abs(along_m(found.point) - 300.0) < 10.0
+    assert found.error_m < 6.0
+    assert found.belief > 0.95
+    assert 9 <= found.passes <= 12
+    assert 4 <= found.hits <= found.passes
+
+
+def test_a_trip_counts_once_in_a_row_and_names_nobody() -> None:
+    rows = sightings(0)
+    keys = {(int(row["cell"]), int(row["octant"]), int(row["day"])) for row in rows}
+    assert len(keys) == len(rows)
+    assert set(rows["passes"].tolist()) == {1}
+    assert set(clustering.ROW.names or ()) == {*clustering.KEY, *clustering.SUMS}
+
+
+def test_passes_that_feel_nothing_are_evidence_against() -> None:
+    felt = [sightings(seed) for seed in range(6)]
+    believed = [
+        clustering.defects(
+            clustering.added([*felt, *(sightings(seed, felt=False) for seed in range(50, 50 + n))]),
+            today=TODAY,
+            believed=1e-6,
+        )[0].belief
+        for n in (0, 2, 4, 8)
+    ]
+    assert believed == sorted(believed, reverse=True)
+    assert believed[-1] < 0.5
+
+
+def test_a_new_defect_knows_the_passes_before_it() -> None:
+    before = [sightings(seed, felt=False, day=TODAY - 5) for seed in range(50, 54)]
+    after = [sightings(seed) for seed in range(12)]
+    (found,) = clustering.defects(clustering.added([*before, *after]), today=TODAY)
+    assert found.passes >= 12
+    assert found.passes > found.hits
+
+
+def test_both_directions_of_a_street_are_kept_apart() -> None:
+    north = [sightings(seed) for seed in range(12)]
+    south = [sightings(seed, felt=False, southwards=True) for seed in range(60, 66)]
+    (found,) = clustering.defects(clustering.added([*north, *south]), today=TODAY)
+    assert found.passes <= 12
+    turned = (found.heading_deg + 180.0) % 360.0 - 180.0
+    assert abs(turned) < 46.0
+
+
+def test_a_repair_takes_the_evidence_before_it_away() -> None:
+    worn = [sightings(seed, day=TODAY - 10) for seed in range(8)]
+    (before,) = clustering.defects(clustering.added(worn), today=TODAY)
+    repaired = {(before.cell, before.octant): TODAY - 5}
+    assert not clustering.defects(clustering.added(worn), today=TODAY, repaired=repaired)
+    silent = [sightings(seed, felt=False) for seed in range(50, 53)]
+    assert not clustering.defects(
+        clustering.added([*worn, *silent]), today=TODAY, repaired=repaired
+    )
+    again = [sightings(seed) for seed in range(8, 14)]
+    assert clustering.defects(clustering.added([*worn, *again]), today=TODAY, repaired=repaired)
+
+
+def test_evidence_fades_with_age() -> None:
+    rows = clustering.added([sightings(seed) for seed in range(5)])
+    fresh = clustering.defects(rows, today=TODAY, believed=0.01)[0].belief
+    old = clustering.defects(rows, today=TODAY + 600, believed=0.01)[0].belief
+    assert old < fresh
+
+
+def test_a_single_trip_makes_no_defect() -> None:
+    assert clustering.defects(sightings(1), today=TODAY, believed=0.01) == []
+
+
+def test_packets_are_the_ancestors_that_geo_knows() -> None:
+    from geo.cells import cell_of, parent_of
+
+    drawn = random.Random(0)
+    for _ in range(50):
+        point = Point(drawn.uniform(-80, 80), drawn.uniform(-179, 179))
+        cell = cell_of(point, clustering.RESOLUTION)
+        (packet,) = clustering.packets_of(np.array([cell]))
+        assert packet == parent_of(cell, clustering.PACKET_RESOLUTION)
+
+
+def test_a_street_on_the_antimeridian_is_one_street() -> None:
+    count = 600
+    t = MONDAY_S + np.arange(count) / 5.0
+    lon: Series = 179.995 + np.arange(float(count)) * 0.2 * 8.0 / 111_320.0
+    lon = (lon + 180.0) % 360.0 - 180.0
+    rows = clustering.sightings(
+        Analysis(
+            (),
+            Track(t, np.zeros(count), lon, np.full(count, 90.0), np.full(count, 4.0)),
+            5.0,
+            is_low_rate=True,
+            handled_s=0.0,
+            marks=frozenset(),
+        )
+    )
+    assert len(rows) > 50
+
+
+def test_silence_that_is_needed_to_call_it_fixed_is_counted() -> None:
+    assert clustering.silence_needed(0.05) == 0
+    assert clustering.silence_needed(0.9) >= 3
+    assert clustering.silence_needed(0.99) > clustering.silence_needed(0.9)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_defect_lies_near_the_cell_it_is_called_by(seed: int) -> None:
+    from geo.cells import centre_of
+
+    rows = clustering.added([sightings(each) for each in range(seed, seed + 6)])
+    for found in clustering.defects(rows, today=TODAY):
+        assert distance_m(found.point, centre_of(found.cell)) < clustering.REACH_M + 5.0
