@@ -23,6 +23,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     from accounts.staff.views import blueprint as people
     from accounts.views import blueprint as accounts
     from app.person_data_views import blueprint as person_data
+    from assets.adoption.views import blueprint as adoption
     from assets.facts import Facts
     from assets.views import blueprint as assets
     from notifications.views import blueprint as notifications
@@ -77,6 +78,7 @@ def register_features(app: Flask, json_api: Api) -> None:
         forwardings,
         person_data,
         notifications,
+        adoption,
     ):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
     open311.install(app)

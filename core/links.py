@@ -36,6 +36,27 @@ def invitation_url(base: str, invitation_id: UUID, token: str, lang: str | None 
     return _url(base, lang, "invitations", invitation_id, token)
 
 
+def adoption_url(base: str, adoption_id: UUID, token: str, lang: str | None = None) -> str:
+    """Where an adopter renews or releases. Token: `Purpose.ADOPTION`, the adoption's version."""
+    return _url(base, lang, "adoptions", adoption_id, token)
+
+
+def offer_url(base: str, wait_id: UUID, token: str, lang: str | None = None) -> str:
+    """Where a free place is taken or declined. Token: `Purpose.OFFER`, version 1."""
+    return _url(base, lang, "offers", wait_id, token)
+
+
+def handover_url(base: str, handover_id: UUID, token: str, lang: str | None = None) -> str:
+    """Where an asset is accepted from its adopter. Token: `Purpose.HANDOVER`, version 1."""
+    return _url(base, lang, "handovers", handover_id, token)
+
+
+def care_url(base: str, call_id: UUID, adoption_id: UUID, token: str, lang: str | None) -> str:
+    """Where an adopter answers that an asset needs care. Token: `Purpose.CARE`, of the adoption
+    and the call."""
+    return _url(base, lang, "care", call_id, adoption_id, token)
+
+
 def report_url(base: str, jurisdiction_code: str, number: int, lang: str | None = None) -> str:
     """The public page of a report, by the number that people know."""
     return _url(base, lang, "report", jurisdiction_code, number)

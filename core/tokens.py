@@ -31,6 +31,10 @@ class Purpose(StrEnum):
     WEBHOOK = "webhook"  # sign the calls of a webhook; id: the endpoint's
     SIGN_IN = "sign_in"  # open a session; id: the request's
     INVITATION = "invitation"  # accept a role; id: the invitation's
+    ADOPTION = "adoption"  # renew or release; id: the adoption's
+    OFFER = "offer"  # take or decline a free place; id: that of the row of the waiting list
+    HANDOVER = "handover"  # accept or refuse an asset; id: the hand-over's
+    CARE = "care"  # answer that an asset needs care; id: the call's
     CSRF = "csrf"  # show that a form is ours; id: the session's
     SECOND_STEP = "second_step"  # be asked for the second factor only; id: the person's
 

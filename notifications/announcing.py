@@ -21,6 +21,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from accounts.models import Invitation, Person, SignInChallenge
+from assets import events as asset_events
+from assets.adoption import events as adoption_events
 from core.i18n import language_of
 from core.outbox import Event
 from geo import jurisdictions
@@ -38,6 +40,7 @@ from notifications.audience import (
 from notifications.models import WebhookEndpoint
 from notifications.queueing import delivery_row, queue
 from notifications.rules import (
+    OF_VOLUNTEERS,
     is_pushed,
     occasion_of,
     quiet_of,
@@ -45,6 +48,7 @@ from notifications.rules import (
     ways,
 )
 from notifications.vocabulary import Channel, Occasion, RecipientKind, Role
+from notifications.volunteers import to_volunteers
 from reports import events as report_events
 
 #: Events that people or other systems may be told of; `announce` is the reaction to each.
@@ -63,6 +67,20 @@ HEARD = (
     report_events.FOLLOWED,
     report_events.PHOTO_DROPPED,
     own_events.WEBHOOK_PINGED,
+    asset_events.ADDED,
+    asset_events.CHANGED,
+    asset_events.MOVED,
+    asset_events.REMOVED,
+    asset_events.RETURNED,
+    asset_events.IMPORTED,
+    adoption_events.BEGUN,
+    adoption_events.RENEWED,
+    adoption_events.ENDED,
+    adoption_events.REMINDED,
+    adoption_events.NAMED,
+    adoption_events.OFFERED,
+    adoption_events.HANDOVER_OFFERED,
+    adoption_events.HANDOVER_ANSWERED,
 )
 
 #: Besides, what accounts tell one person and no other system.
@@ -74,6 +92,11 @@ PRIVATE = frozenset(
         "invitation.sent",
         "report.followed",
         "webhook.pinged",
+        "adoption.reminded",
+        "adoption.named",
+        "adoption.offered",
+        "handover.offered",
+        "handover.answered",
     }
 )
 
@@ -83,6 +106,7 @@ _NOT_OF_REPORTS = (
     Occasion.CONTACT_PROOF,
     Occasion.INVITATION,
     Occasion.ACCOUNT_CHANGED,
+    *OF_VOLUNTEERS,
 )
 
 
@@ -108,6 +132,7 @@ def announce(
         *_to_invited(session, heard, now, channels),
         *_to_holders(session, heard, now, channels),
         *(copying.to_copies(session, heard, now) if Channel.EMAIL in channels else ()),
+        *to_volunteers(session, heard, now, channels),
         *_to_endpoints(session, heard, now, channels),
     ]
     return queue(session, rows, now=now)

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from accounts.models import Invitation, Person, SignInChallenge, Team
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
-from notifications import copying, digests
+from notifications import copying, digests, volunteers
 from notifications.links import Links
 from notifications.messages import Claimed
 from notifications.models import PushSubscription, WebhookEndpoint
@@ -56,6 +56,7 @@ class Gathered:
     work: Mapping[UUID, digests.Work] = field(default_factory=dict)
     places: Mapping[int, JurisdictionRef] = field(default_factory=dict)
     catalogues: Mapping[int, Catalogue] = field(default_factory=dict)
+    volunteers: volunteers.Known = field(default_factory=volunteers.Known)
 
 
 def gather(session: Session, claimed: Sequence[Claimed], links: Links) -> Gathered:
@@ -118,6 +119,7 @@ def gather(session: Session, claimed: Sequence[Claimed], links: Links) -> Gather
         work=work,
         places={each: jurisdictions.by_id(session, each) for each in place_ids},
         catalogues={each: catalogue_of(session, each) for each in place_ids},
+        volunteers=volunteers.known(session, claimed),
     )
 
 

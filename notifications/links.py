@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from core.links import (
+    adoption_url,
     confirm_url,
+    handover_url,
     invitation_url,
     leave_url,
+    offer_url,
     report_url,
     sign_in_url,
     track_url,
@@ -52,6 +55,25 @@ class Links:
         """Where somebody accepts a role; one sent again ends the link before."""
         token = token_for(self.secret, Purpose.INVITATION, invitation_id, version)
         return invitation_url(self.base_url, invitation_id, token, lang)
+
+    def adoption(self, adoption_id: UUID, version: int, lang: str) -> str:
+        """Where an adopter goes on, or lets go; the end of the adoption ends the link."""
+        token = token_for(self.secret, Purpose.ADOPTION, adoption_id, version)
+        return adoption_url(self.base_url, adoption_id, token, lang)
+
+    def offer(self, wait_id: UUID, lang: str) -> str:
+        """Where a place that became free is taken or declined."""
+        token = token_for(self.secret, Purpose.OFFER, wait_id, 1)
+        return offer_url(self.base_url, wait_id, token, lang)
+
+    def handover(self, handover_id: UUID, lang: str) -> str:
+        """Where an asset is accepted from its adopter."""
+        token = token_for(self.secret, Purpose.HANDOVER, handover_id, 1)
+        return handover_url(self.base_url, handover_id, token, lang)
+
+    def asset(self, asset_id: UUID, lang: str) -> str:
+        """The public page of an asset."""
+        return f"{self.base_url}/assets/{asset_id}?lang={lang}"
 
     def queue(self, team_code: str) -> str:
         """The page that tells a team how to read its queue; the queue itself takes a session."""

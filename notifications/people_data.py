@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from accounts.models import Invitation, SignInChallenge
 from accounts.people_data import Erased, Held, Who
+from assets import people_data as in_assets
 from notifications.models import Delivery, PushSubscription
 from notifications.vocabulary import RecipientKind
 from reports import people_data as in_reports
@@ -165,6 +166,7 @@ def _recipients(session: Session, who: Who) -> dict[RecipientKind, list[str]]:
                 )
             )
         ],
+        RecipientKind.HANDOVER: [str(id_) for id_ in in_assets.handover_ids(session, who)],
         RecipientKind.INVITATION: [
             str(id_)
             for id_ in session.scalars(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 from uuid import UUID
@@ -17,10 +18,10 @@ from accounts import challenges
 from core.i18n import pick
 from core.tokens import Purpose, key_for
 from geo.jurisdictions import JurisdictionRef
-from notifications import digests
+from notifications import digests, volunteers
 from notifications.gathering import WITH_NOTE, Gathered, Record, uuid_in
 from notifications.messages import Claimed, Message, NotSent, PushTarget, WebhookTarget
-from notifications.rules import is_overtaken
+from notifications.rules import OF_VOLUNTEERS, is_overtaken
 from notifications.vocabulary import Channel, Fault, Occasion, RecipientKind
 from notifications.wording import Facts, clock_in, day_in, letter, push_note, short_text
 from reports.rules import public_address, reopening_ends_at
@@ -38,6 +39,8 @@ def message(known: Gathered, one: Claimed, *, now: datetime, with_html: bool) ->
             return _call(known, one)
         if one.recipient_kind is RecipientKind.CHALLENGE:
             return _proof(known, one, now, with_html=with_html)
+        if one.event in OF_VOLUNTEERS:
+            return _volunteer(known, one, with_html=with_html)
         if one.recipient_kind is RecipientKind.PERSON:
             return _account(known, one, with_html=with_html)
         if one.recipient_kind is RecipientKind.INVITATION:
@@ -263,11 +266,18 @@ def _account(known: Gathered, one: Claimed, *, with_html: bool) -> Message:
 
 
 def _to_person(
-    known: Gathered, one: Claimed, to: str, occasion: Occasion, facts: Facts, *, with_html: bool
+    known: Gathered,
+    one: Claimed,
+    to: str,
+    occasion: Occasion,
+    facts: Facts,
+    *,
+    thread: str | None = None,
+    with_html: bool,
 ) -> Message:
-    """A message about an account, not a report: a letter or a text."""
+    """A message about an account or an asset, not a report: a letter or a text."""
     if one.channel is Channel.EMAIL:
-        return _letter(known, one, to, occasion, facts, thread=None, with_html=with_html)
+        return _letter(known, one, to, occasion, facts, thread=thread, with_html=with_html)
     return Message(
         delivery_id=one.id,
         channel=one.channel,
@@ -275,6 +285,19 @@ def _to_person(
         locale=one.locale,
         subject="",
         body=short_text(occasion, one.locale, facts),
+    )
+
+
+def _volunteer(known: Gathered, one: Claimed, *, with_html: bool) -> Message:
+    """What somebody hears of an asset they look after, wait for or are offered."""
+    place = known.places[one.jurisdiction_id]
+    told = volunteers.told(known.volunteers, known.links, place, one)
+    if isinstance(told, str):
+        raise _GoneError(told)
+    facts = replace(told.facts, city=_city(place, one.locale), contact=_contact(place))
+    to = _given(told.email if one.channel is Channel.EMAIL else told.phone)
+    return _to_person(
+        known, one, to, Occasion(one.event), facts, thread=told.thread, with_html=with_html
     )
 
 
@@ -444,11 +467,16 @@ def _given(address: str | None) -> str:
 
 def _public_ids(data: Mapping[str, Any]) -> dict[str, Any]:
     """Of an event's data what another system may know: not the rows of people or of words."""
-    return {
-        name: value
-        for name, value in data.items()
-        if name in ("from", "to", "parent_id", "photo_id")
+    return {name: value for name, value in data.items() if name in _PUBLIC_DATA}
+
+
+#: What of an event's data leaves the house by webhook.
+_PUBLIC_DATA = frozenset(
+    {
+        "from", "to", "parent_id", "photo_id", "asset_id", "adoption_id", "version", "state",
+        "origin", "reason",
     }
+)  # fmt: skip
 
 
 def _instant(instant: datetime | None) -> str | None:

@@ -42,6 +42,23 @@ TOLD: Mapping[Occasion, Mapping[Role, frozenset[Channel]]] = MappingProxyType(
     }
 )
 
+#: Told to volunteers, of assets: see `notifications.volunteers`.
+OF_VOLUNTEERS = frozenset(
+    {
+        Occasion.ADOPTED,
+        Occasion.ADOPTION_DUE,
+        Occasion.ADOPTION_ENDED,
+        Occasion.ADOPTION_NAMED,
+        Occasion.ADOPTION_OFFERED,
+        Occasion.HANDOVER,
+        Occasion.HANDOVER_ANSWERED,
+        Occasion.ASSET_NEWS,
+    }
+)
+
+#: Reasons for which an adoption ends that are news to its adopter.
+_NEWS_OF_ENDINGS = frozenset({"lapsed", "by_staff"})
+
 #: Occasions that concern one report alone: those who follow a duplicate do not hear them of the
 #: report it was joined to.
 OWN_REPORT_ONLY = frozenset(
@@ -59,7 +76,7 @@ OWN_REPORT_ONLY = frozenset(
 ONCE_PER_REPORT = frozenset({Occasion.ASSIGNED})
 
 #: Answers to what the recipient did a moment ago; they may come at night.
-AWAITED = frozenset({Occasion.RECEIVED, Occasion.CONFIRM, Occasion.SIGN_IN})
+AWAITED = frozenset({Occasion.RECEIVED, Occasion.CONFIRM, Occasion.SIGN_IN, Occasion.ADOPTED})
 
 #: How long a person still looks at the phone for such an answer.
 AWAITED_FOR = timedelta(minutes=15)
@@ -78,6 +95,15 @@ _OF_EVENT: Mapping[str, Occasion] = MappingProxyType(
         "contact.asked": Occasion.CONTACT_PROOF,
         "invitation.sent": Occasion.INVITATION,
         "account.changed": Occasion.ACCOUNT_CHANGED,
+        "adoption.begun": Occasion.ADOPTED,
+        "adoption.reminded": Occasion.ADOPTION_DUE,
+        "adoption.named": Occasion.ADOPTION_NAMED,
+        "adoption.offered": Occasion.ADOPTION_OFFERED,
+        "handover.offered": Occasion.HANDOVER,
+        "handover.answered": Occasion.HANDOVER_ANSWERED,
+        "asset.removed": Occasion.ASSET_NEWS,
+        "asset.returned": Occasion.ASSET_NEWS,
+        "asset.moved": Occasion.ASSET_NEWS,
     }
 )
 
@@ -101,6 +127,9 @@ def occasion_of(event: str, data: Mapping[str, object]) -> Occasion | None:
     """
     if event == "report.status_changed":
         return _OF_STATUS.get(str(data.get("to")))
+    if event == "adoption.ended":
+        is_news = data.get("reason") in _NEWS_OF_ENDINGS
+        return Occasion.ADOPTION_ENDED if is_news else None
     return _OF_EVENT.get(event)
 
 
@@ -111,7 +140,17 @@ def ways(
 
     Push is apart: it goes to every browser that asked, besides.
     """
-    offered = TOLD.get(occasion, {}).get(role, frozenset())
+    return _ways(
+        TOLD.get(occasion, {}).get(role, frozenset()), has_email=has_email, has_phone=has_phone
+    )
+
+
+def ways_to_volunteer(*, has_email: bool, has_phone: bool) -> tuple[Channel, ...]:
+    """The same for a volunteer, who hears of everything about their asset."""
+    return _ways(_WRITTEN, has_email=has_email, has_phone=has_phone)
+
+
+def _ways(offered: frozenset[Channel], *, has_email: bool, has_phone: bool) -> tuple[Channel, ...]:
     if has_email and Channel.EMAIL in offered:
         return (Channel.EMAIL,)
     if has_phone and not has_email and Channel.SMS in offered:

@@ -39,6 +39,8 @@ class RecipientKind(enum.StrEnum):
     INVITATION = "invitation"
     #: Somebody whom a routing rule tells of its reports: a digest of the team's code or address.
     COPY = "copy"
+    #: An address to which an adopter hands an asset over.
+    HANDOVER = "handover"
 
 
 class Occasion(enum.StrEnum):
@@ -62,6 +64,14 @@ class Occasion(enum.StrEnum):
     INVITATION = "invitation"
     COPIED = "copied"
     DIGEST = "digest"
+    ADOPTED = "adopted"
+    ADOPTION_DUE = "adoption_due"
+    ADOPTION_ENDED = "adoption_ended"
+    ADOPTION_NAMED = "adoption_named"
+    ADOPTION_OFFERED = "adoption_offered"
+    HANDOVER = "handover"
+    HANDOVER_ANSWERED = "handover_answered"
+    ASSET_NEWS = "asset_news"
 
 
 class Role(enum.StrEnum):

@@ -72,6 +72,12 @@ class Facts:
     role: str = ""
     #: Of a changed account: a code of `accounts.notices.AccountChange`.
     change: str = ""
+    #: Of what is told to volunteers: the asset, the name it was given, an end of a term or of an
+    #: offer, and what happened, as a code of the event.
+    asset: str = ""
+    asset_name: str = ""
+    until: str = ""
+    turn: str = ""
     #: Of a sign-in.
     code: str = ""
     expires_at: str = ""
@@ -257,6 +263,8 @@ def _laid_out(
             details.append((mark(say("address_label")), facts.address))
         if facts.requested_on:
             details.append((mark(say("requested_label")), facts.requested_on))
+    if facts.asset:
+        details.append((mark(_line(say("asset_label"))), facts.asset))
     body = _frame(frame).render(
         words=words,
         details=details,

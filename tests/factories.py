@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from accounts.models import Person, RoleGrant, SignInSession, Team
 from accounts.rules import Display, Role
 from accounts.secrets import SESSION_PREFIX, digest, new_token
+from assets.adoption.models import Adoption
 from assets.models import Asset, AssetKind, AssetVersion
 from assets.register import search_words
 from assets.vocabulary import AssetState, Origin, Part
@@ -221,6 +222,7 @@ def new_asset(
             "version": 1,
             "since": now,
             "created_at": now,
+            "adopters": 0,
             **values,
         }
     )
@@ -245,6 +247,37 @@ def new_asset(
     )
     session.flush()
     return asset
+
+
+def new_adoption(
+    session: Session,
+    asset: Asset | None = None,
+    person: Person | None = None,
+    *,
+    now: datetime | None = None,
+    **values: Any,
+) -> Adoption:
+    """Somebody looks after an asset, for a year from now."""
+    asset = asset or new_asset(session)
+    person = person or new_person(session)
+    now = now or utc_now()
+    adoption = Adoption(
+        **{
+            "jurisdiction_id": asset.jurisdiction_id,
+            "kind_id": asset.kind_id,
+            "asset_id": asset.id,
+            "person_id": person.id,
+            "slot": 1 + asset.adopters,
+            "begun_at": now,
+            "until": now + timedelta(days=365),
+            "next_step_at": now + timedelta(days=335),
+            **values,
+        }
+    )
+    session.add(adoption)
+    asset.adopters += 1
+    session.flush()
+    return adoption
 
 
 @dataclass(frozen=True, slots=True)

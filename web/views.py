@@ -7,6 +7,7 @@ from flask import Flask
 from core.api import Api
 from web import (
     account,
+    adopting,
     asset,
     following,
     home,
@@ -23,6 +24,7 @@ from web.home import Installation
 
 __all__ = [
     "account",
+    "adopting",
     "asset",
     "following",
     "home",

@@ -30,7 +30,7 @@ TIME_LIMIT_S = 120
 VISIBILITY_TIMEOUT_S = 600
 
 #: Modules with tasks; only workers import them.
-TASK_MODULES = ("workers.pipeline", "workers.sweeper")
+TASK_MODULES = ("workers.pipeline", "workers.sweeper", "workers.volunteering")
 
 
 def celery_of(app: Flask) -> Celery:

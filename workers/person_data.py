@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import accounts.people_data as accounts_data
+import assets.people_data as assets_data
 import notifications.people_data as notifications_data
 import open311.people_data as open311_data
 import reports.people_data as reports_data
@@ -39,6 +40,7 @@ from workers import retaining
 CONTRIBUTIONS: tuple[Contribution, ...] = (
     open311_data,
     notifications_data,
+    assets_data,
     reports_data,
     accounts_data,
 )
@@ -223,6 +225,10 @@ blocks.json               Si votre compte a été empêché de signaler, et pour
 reports.json              Vos signalements : ce que vous avez écrit, où, quand, les réponses,
                           les notes internes qui vous nomment, ce qui a été masqué (« taken_out »).
 contacts_in_reports.json  Les coordonnées laissées avec un signalement, ou pour en suivre un.
+adoptions.json            Ce sur quoi vous veillez ou avez veillé, et le nom donné.
+adoption_history.json     Ce qui est arrivé à ces adoptions, et quand.
+waiting_lists.json        Les listes d’attente où vous êtes inscrit.
+handovers.json            Ce qu’un bénévole propose de vous confier, ou vous à quelqu’un d’autre.
 messages.json             Les messages qui vous ont été adressés : sujet, canal, date.
 browsers.json             Les navigateurs qui reçoivent des notifications pour vous.
 forwarded.json            Vos signalements remis à un autre système (sans votre nom ni vos
@@ -255,6 +261,10 @@ blocks.json               Whether your account was kept from reporting, and why.
 reports.json              Your reports: what you wrote, where and when, what was answered, internal
                           notes that name you, and what was taken out (“taken_out”).
 contacts_in_reports.json  Contact details that were left with a report, or to follow one.
+adoptions.json            What you look after or looked after, and the name you gave it.
+adoption_history.json     What happened to these adoptions, and when.
+waiting_lists.json        The waiting lists that you are on.
+handovers.json            What a volunteer offers to hand over to you, or you to somebody.
 messages.json             Messages that were sent to you: what about, how, when.
 browsers.json             Browsers that are notified on your behalf.
 forwarded.json            Your reports that were handed to another system (without your name or

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from accounts import audit
 from accounts.audit import SYSTEM, Action, Subject
 from accounts.models import ApiKey, Block, Identity, Person, RoleGrant, SignInSession
+from assets.adoption.models import Adoption, AdoptionWait
 from core.db import reading, transaction
 from core.models import DeadLetter
 from geo import jurisdictions
@@ -170,6 +171,8 @@ def forget_accounts(session: Session, *, now: datetime, limit: int = CLEANED) ->
             Identity.person_id,
             Block.person_id,
             Follower.person_id,
+            Adoption.person_id,
+            AdoptionWait.person_id,
         )
     ]
     old = (

@@ -62,6 +62,7 @@ JOBS = (
     Job("clean.geocodes", 3600, "forget geocodings that are too old"),
     Job("retention.run", 3600, "forget people and photos of what is long over", MEDIA_QUEUE),
     Job("forecasts.recompute", 3600, "compute, where it is night, how long reports usually take"),
+    Job("adoptions.keep", 300, "remind adopters, ask the next in line, end what lapsed"),
     Job("clean.traces", 3600, "forget old messages and errors, and accounts without use"),
     Job("clean.staged_files", 3600, "delete bytes that no photo waits for", MEDIA_QUEUE),
 )

@@ -150,8 +150,8 @@ def seen_by(session: Session, actor: Actor, adoption_id: UUID) -> Adoption:
         NotFoundError
     """
     adoption = session.get(Adoption, adoption_id)
-    if adoption is None or not actor.may_somewhere_in(
-        Permission.COORDINATE_VOLUNTEERS, adoption.jurisdiction_id
+    if adoption is None or not actor.may(
+        Permission.COORDINATE_VOLUNTEERS, adoption.jurisdiction_id, None
     ):
         raise NotFoundError
     return adoption

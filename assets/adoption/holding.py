@@ -31,7 +31,7 @@ from assets.models import Asset
 from assets.register import kind_of
 from assets.vocabulary import STATES_THERE, AssetState
 from core.errors import NotFoundError
-from core.outbox import emit
+from core.outbox import EventName, emit
 
 
 def check_person(session: Session, person_id: UUID) -> Person:
@@ -227,9 +227,7 @@ def advance(session: Session, asset: Asset, *, now: datetime) -> int:
         return 0
     waiting = session.scalars(
         sa.select(AdoptionWait)
-        .where(
-            AdoptionWait.asset_id == asset.id, AdoptionWait.state == WaitState.WAITING.value
-        )
+        .where(AdoptionWait.asset_id == asset.id, AdoptionWait.state == WaitState.WAITING.value)
         .order_by(AdoptionWait.since, AdoptionWait.id)
         .limit(free)
         .execution_options(populate_existing=True)
@@ -266,7 +264,7 @@ def note(
     session.flush()
 
 
-def tell(session: Session, event: Any, adoption: Adoption, **data: Any) -> None:
+def tell(session: Session, event: EventName, adoption: Adoption, **data: Any) -> None:
     """Emit what happened to an adoption."""
     emit(
         session,

@@ -59,9 +59,7 @@ def of_link(session: Session, adoption_id: UUID, token: str, *, secret: str) -> 
     if adoption is None:
         raise NotFoundError
     version = adoption.token_version
-    if adoption.ended_at is None and matches(
-        secret, Purpose.ADOPTION, adoption.id, version, token
-    ):
+    if adoption.ended_at is None and matches(secret, Purpose.ADOPTION, adoption.id, version, token):
         return adoption
     if any(
         matches(secret, Purpose.ADOPTION, adoption.id, before, token)

@@ -118,9 +118,7 @@ class AdoptionWait(Base):
             "offered_until",
             postgresql_where=sa.text("state = 'offered'"),
         ),
-        sa.CheckConstraint(
-            "state <> 'offered' OR offered_until IS NOT NULL", name="offered_until"
-        ),
+        sa.CheckConstraint("state <> 'offered' OR offered_until IS NOT NULL", name="offered_until"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

@@ -29,7 +29,7 @@ def join(session: Session, person_id: UUID, asset_id: UUID, *, now: datetime) ->
 
     Raises:
         NotVerifiedError, NotFoundError
-        NotAdoptableError, NotThereError, YoursAlreadyError
+        NotAdoptableError, NotThereError, YoursAlreadyError, LimitReachedError
         NotWaitedForError: there is a free place.
     """
     holding.check_person(session, person_id)
@@ -39,10 +39,10 @@ def join(session: Session, person_id: UUID, asset_id: UUID, *, now: datetime) ->
         return there
     kind = kind_of(session, asset)
     refused = refusal(holding.present(session, asset, kind, person_id), kind.adoption)
-    if refused in (Refusal.NOT_ADOPTABLE, Refusal.NOT_THERE, Refusal.YOURS_ALREADY):
-        raise refusal_of(refused, kind)
     if refused is None:
         raise NotWaitedForError
+    if refused is not Refusal.ADOPTED:
+        raise refusal_of(refused, kind)
     wait = AdoptionWait(
         jurisdiction_id=asset.jurisdiction_id,
         asset_id=asset_id,
@@ -52,8 +52,6 @@ def join(session: Session, person_id: UUID, asset_id: UUID, *, now: datetime) ->
     )
     session.add(wait)
     session.flush()
-    # Whoever is at their limit joins a list that has room: they are asked like everybody else.
-    holding.advance(session, asset, now=now)
     return wait
 
 
@@ -126,12 +124,8 @@ def see_to_lists(session: Session, *, now: datetime) -> int:
     waits = (
         sa.select(
             AdoptionWait.asset_id,
-            sa.func.count()
-            .filter(AdoptionWait.state == WaitState.OFFERED.value)
-            .label("offered"),
-            sa.func.count()
-            .filter(AdoptionWait.state == WaitState.WAITING.value)
-            .label("waiting"),
+            sa.func.count().filter(AdoptionWait.state == WaitState.OFFERED.value).label("offered"),
+            sa.func.count().filter(AdoptionWait.state == WaitState.WAITING.value).label("waiting"),
         )
         .where(AdoptionWait.state.in_([state.value for state in WAITS]))
         .group_by(AdoptionWait.asset_id)

@@ -26,6 +26,7 @@ from accounts import keys
 from accounts.access import Access, Gate, declarations
 from accounts.models import ApiKey, Block, Invitation, RoleGrant, SignInSession
 from accounts.rules import PERMISSIONS, BlockKind, Permission, Role
+from assets.adoption.models import Handover
 from core.clock import utc_now
 from core.db import db
 from core.ids import new_id
@@ -38,6 +39,7 @@ from reports.vocabulary import Status, Visibility
 from tests.factories import (
     COMEDIE,
     SignedIn,
+    new_adoption,
     new_asset,
     new_asset_kind,
     new_citizen,
@@ -83,6 +85,8 @@ class Place:
     service: str
     asset: UUID
     asset_kind: str
+    adoption: UUID
+    handover: UUID
     #: Whose values bodies are filled with: what is missing is so in the path alone.
     body: Place | None = None
 
@@ -124,6 +128,9 @@ class World:
 #: public may see, but where the test says otherwise.
 ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "asset_id": lambda place: place.asset,
+    "adoption_id": lambda place: place.adoption,
+    "handover_id": lambda place: place.handover,
+    "wait_id": lambda place: new_id(),
     "other_id": lambda place: place.private,
     "report_id": lambda place: place.report,
     "endpoint_id": lambda place: place.webhook,
@@ -173,6 +180,11 @@ BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
         "lat": COMEDIE.lat,
         "lon": COMEDIE.lon,
     },
+    "adoption.adopt_asset": lambda place: {},
+    "adoption.change_adoption": lambda place: {"shows_name": True},
+    "adoption.offer_handover": lambda place: {"email": "new@courriel.example"},
+    "adoption.decide_name": lambda place: {"approve": True},
+    "adoption.end_adoption": lambda place: {"reason": "Moved away"},
     "assets.change_asset": lambda place: {"state": "out_of_order"},
     "reports.add_to_report": lambda place: {"text": "Encore"},
     "reports.answer_question": lambda place: {"text": "Côté pair"},
@@ -265,6 +277,8 @@ def settle(session: Session) -> World:
         service="no-such-service",
         asset=new_id(),
         asset_kind="no-such-kind",
+        adoption=new_id(),
+        handover=new_id(),
         body=own,
     )
     callers = [Caller("nobody", {}), Caller("citizen", new_citizen(session).headers)]
@@ -319,6 +333,17 @@ def new_forwarding(session: Session, city: Jurisdiction, team: Any, report: Any)
 def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> Place:
     service = new_service(session, city)
     kind = new_asset_kind(session, city, owner_team_id=team.id)
+    asset = new_asset(session, kind)
+    adoption = new_adoption(session, asset, name_wanted=f"secret-{where.value}")
+    handover = Handover(
+        adoption_id=adoption.id,
+        email=f"contact-{where.value}-new@courriel.example",
+        locale="fr",
+        offered_at=utc_now(),
+        until=utc_now() + timedelta(days=7),
+    )
+    session.add(handover)
+    session.flush()
     text = f"otherwise team {team.code}\n"
     rule_versions.load(session, city.id, parse(text), text, force=True, now=utc_now())
     report = new_report(session, service, status=Status.TRIAGED, team=team)
@@ -389,8 +414,10 @@ def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> 
         key=one_of(session, ApiKey, somebody).id,
         team=team.code,
         service=service.code,
-        asset=new_asset(session, kind).id,
+        asset=asset.id,
         asset_kind=kind.code,
+        adoption=adoption.id,
+        handover=handover.id,
     )
 
 

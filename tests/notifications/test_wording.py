@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from accounts.notices import AccountChange
+from assets.adoption.vocabulary import EndReason, Step
 from core.i18n import LANGUAGES
 from notifications import texting
 from notifications.rules import TOLD
@@ -78,10 +79,37 @@ BY_PLACE = {
     Occasion.COPIED: dataclasses.replace(FULL, is_reporter=False, leave_url=""),
 }
 
+VOLUNTEER = Facts(
+    city="Ville",
+    asset="Borne d’incendie H-102 « Hector »",
+    asset_name="Hector",
+    until="20 mars 2026",
+    link="https://r.example/a",
+    contact="benevoles@ville.example",
+)
+
+#: Everything that can have happened, as the events say it.
+TURNS = {
+    Occasion.ADOPTED: ("",),
+    Occasion.ADOPTION_DUE: tuple(step.value for step in Step if step is not Step.LAPSE),
+    Occasion.ADOPTION_ENDED: (EndReason.LAPSED.value, EndReason.BY_STAFF.value),
+    Occasion.ADOPTION_NAMED: ("approved", "refused"),
+    Occasion.ADOPTION_OFFERED: ("",),
+    Occasion.HANDOVER: ("",),
+    Occasion.HANDOVER_ANSWERED: ("accepted", "refused", "expired"),
+    Occasion.ASSET_NEWS: ("removed", "returned", "moved"),
+}
+
 
 def facts_for(occasion: Occasion) -> list[Facts]:
     if occasion is Occasion.ACCOUNT_CHANGED:
         return [dataclasses.replace(CHANGED, change=change.value) for change in AccountChange]
+    if occasion in TURNS:
+        return [
+            dataclasses.replace(VOLUNTEER, turn=turn, note=note)
+            for turn in TURNS[occasion]
+            for note in ("", "Les enfants lisent aussi.")
+        ]
     if occasion in BY_PLACE:
         return [BY_PLACE[occasion]]
     return [
@@ -159,6 +187,21 @@ def test_every_text_about_an_account_fits_one_part(occasion: Occasion, locale: s
         sound(text)
         assert text.startswith(city)
         assert texting.parts_of(texting.folded(text)) == 1
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+@pytest.mark.parametrize("occasion", sorted(TURNS))
+def test_every_text_to_a_volunteer_fits_two_parts_and_names_the_asset(
+    occasion: Occasion, locale: str
+) -> None:
+    for facts in facts_for(occasion):
+        text = short_text(occasion, locale, facts)
+        sound(text)
+        assert facts.link in text
+        assert texting.parts_of(texting.folded(text)) <= 2
+        told = letter(occasion, locale, facts, with_html=False)
+        assert facts.asset in told.text
+        assert facts.note in told.text
 
 
 def test_both_languages_have_the_same_files_and_blocks() -> None:

@@ -1,0 +1,161 @@
+"""What the register holds on one person: what they look after, wait for and were offered.
+
+Versions of assets and the history of adoptions keep ids; without the account they are the ids of
+somebody without a name.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from accounts.people_data import Erased, Held, Who
+from assets.adoption import holding
+from assets.adoption.models import Adoption, AdoptionEntry, AdoptionWait, Handover
+from assets.adoption.vocabulary import WAITS, EndReason, HandoverState
+from assets.models import Asset
+
+
+def names(_session: Session, _who: Who) -> frozenset[str]:
+    """None: a name is the account's."""
+    return frozenset()
+
+
+def held(session: Session, who: Who) -> Held:
+    """What somebody looks or looked after, where they wait, what they are offered."""
+    return Held(
+        {
+            "adoptions": _rows(
+                session,
+                sa.select(
+                    Adoption.id,
+                    Adoption.asset_id,
+                    Asset.code.label("asset"),
+                    Adoption.begun_at,
+                    Adoption.until,
+                    Adoption.renewed_at,
+                    Adoption.shows_name,
+                    Adoption.name,
+                    Adoption.name_wanted,
+                    Adoption.name_reason,
+                    Adoption.ended_at,
+                    Adoption.ended_because,
+                    Adoption.end_note,
+                )
+                .join(Asset, Asset.id == Adoption.asset_id)
+                .where(Adoption.person_id == who.person_id)
+                .order_by(Adoption.id),
+            ),
+            "adoption_history": _rows(
+                session,
+                sa.select(AdoptionEntry.adoption_id, AdoptionEntry.at, AdoptionEntry.entry)
+                .join(Adoption, Adoption.id == AdoptionEntry.adoption_id)
+                .where(Adoption.person_id == who.person_id)
+                .order_by(AdoptionEntry.id),
+            ),
+            "waiting_lists": _rows(
+                session,
+                sa.select(
+                    AdoptionWait.asset_id,
+                    AdoptionWait.state,
+                    AdoptionWait.since,
+                    AdoptionWait.offered_until,
+                )
+                .where(AdoptionWait.person_id == who.person_id)
+                .order_by(AdoptionWait.id),
+            ),
+            "handovers": _rows(
+                session,
+                sa.select(Handover.adoption_id, Handover.state, Handover.offered_at, Handover.until)
+                .where(_handed(who))
+                .order_by(Handover.id),
+            ),
+        }
+    )
+
+
+def erase(session: Session, who: Who, now: datetime) -> Erased:
+    """Let go what somebody looks after, the next in line is asked; forget words, waits, offers."""
+    released = 0
+    if who.person_id is not None:
+        released = _let_go(session, who.person_id, now)
+        session.execute(
+            sa.update(Adoption)
+            .where(Adoption.person_id == who.person_id)
+            .values(name=None, name_wanted=None, name_reason=None, end_note=None)
+            .execution_options(synchronize_session=False)
+        )
+    counts = {
+        "adoptions": released,
+        "waiting lists": _leave(session, who, now),
+        "handovers": _delete(session, Handover, _handed(who)),
+    }
+    kept = ("the history of adoptions keeps ids and times, without a name or a word",)
+    return Erased(counts, kept if who.person_id is not None else ())
+
+
+def handover_ids(session: Session, who: Who) -> list[UUID]:
+    """Hand-overs that are offered to this person's address."""
+    if who.email is None:
+        return []
+    return list(session.scalars(sa.select(Handover.id).where(Handover.email == who.email)))
+
+
+def _let_go(session: Session, person_id: UUID, now: datetime) -> int:
+    ids = session.scalars(
+        sa.select(Adoption.asset_id)
+        .where(Adoption.person_id == person_id, Adoption.ended_at.is_(None))
+        .order_by(Adoption.asset_id)
+    ).all()
+    count = 0
+    for asset_id in ids:
+        asset = holding.lock(session, asset_id)
+        for adoption in holding.adoptions_of(session, asset_id):
+            if adoption.person_id == person_id:
+                holding.end(session, adoption, asset, EndReason.ERASED, actor_id=None, now=now)
+                count += 1
+    return count
+
+
+def _leave(session: Session, who: Who, now: datetime) -> int:
+    if who.person_id is None:
+        return 0
+    waits = session.execute(
+        sa.select(AdoptionWait.asset_id).where(
+            AdoptionWait.person_id == who.person_id,
+            AdoptionWait.state.in_([state.value for state in WAITS]),
+        )
+    ).all()
+    count = _delete(session, AdoptionWait, AdoptionWait.person_id == who.person_id)
+    # A place that was kept for them is the next one's.
+    for row in sorted(waits):
+        holding.advance(session, holding.lock(session, row.asset_id), now=now)
+    return count
+
+
+def _handed(who: Who) -> sa.ColumnElement[bool]:
+    theirs: list[sa.ColumnElement[bool]] = [sa.false()]
+    if who.email is not None:
+        theirs.append(Handover.email == who.email)
+    if who.person_id is not None:
+        own = sa.select(Adoption.id).where(Adoption.person_id == who.person_id)
+        theirs.append(
+            sa.and_(Handover.adoption_id.in_(own), Handover.state == HandoverState.OFFERED.value)
+        )
+    return sa.or_(*theirs)
+
+
+def _delete(session: Session, model: Any, which: sa.ColumnElement[bool]) -> int:
+    result = session.execute(
+        sa.delete(model).where(which).execution_options(synchronize_session=False)
+    )
+    count: int = result.rowcount  # type: ignore[attr-defined]
+    return count
+
+
+def _rows(session: Session, query: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in session.execute(query).mappings()]

@@ -1,0 +1,414 @@
+"""What volunteers are told of assets: whom each event concerns, and the facts of each letter.
+
+The same two halves as for reports, in one module because they share what they read:
+
+1. `to_volunteers` turns events into deliveries; a batch costs a fixed number of statements.
+2. `known` reads, at the last moment, what these deliveries need; `told` makes the facts of one, or
+   says why it is not sent: what it says may have been overtaken while it waited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from accounts.models import Person
+from assets.adoption.models import Adoption, AdoptionWait, Handover
+from assets.adoption.vocabulary import HandoverState, WaitState
+from assets.kinds import Kinds, kinds_of
+from assets.models import Asset
+from assets.vocabulary import AssetState
+from core.i18n import language_of, pick
+from core.outbox import Event
+from geo import jurisdictions
+from geo.jurisdictions import JurisdictionRef
+from notifications.links import Links
+from notifications.messages import Claimed
+from notifications.queueing import delivery_row
+from notifications.rules import (
+    OF_VOLUNTEERS,
+    occasion_of,
+    quiet_of,
+    send_from,
+    ways_to_volunteer,
+)
+from notifications.vocabulary import Channel, Occasion, RecipientKind
+from notifications.wording import Facts, day_in
+
+#: A row of one of the queries below; their columns are its attributes.
+Record = Any
+
+#: Occasions that every adopter of an asset hears.
+_OF_ASSETS = frozenset({Occasion.ASSET_NEWS})
+
+#: Occasions whose recipient a row names: the adopter of an adoption.
+_OF_ADOPTIONS = frozenset(
+    {
+        Occasion.ADOPTED,
+        Occasion.ADOPTION_DUE,
+        Occasion.ADOPTION_ENDED,
+        Occasion.ADOPTION_NAMED,
+        Occasion.HANDOVER_ANSWERED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a batch of letters to volunteers needs to know, by id."""
+
+    assets: Mapping[UUID, Record] = field(default_factory=dict)
+    kinds: Mapping[int, Kinds] = field(default_factory=dict)
+    adoptions: Mapping[UUID, Record] = field(default_factory=dict)
+    #: By asset and person: the adoptions that hold.
+    holding: Mapping[tuple[UUID, UUID], Record] = field(default_factory=dict)
+    waits: Mapping[UUID, Record] = field(default_factory=dict)
+    handovers: Mapping[UUID, Record] = field(default_factory=dict)
+    people: Mapping[UUID, Record] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The facts of one message and where it goes."""
+
+    facts: Facts
+    email: str | None
+    phone: str | None
+    thread: str
+
+
+def to_volunteers(
+    session: Session, events: Sequence[Event], now: datetime, channels: Collection[Channel]
+) -> Iterator[dict[str, Any]]:
+    """Deliveries for those whom these events concern."""
+    about: list[tuple[Event, Occasion]] = []
+    for event in events:
+        occasion = occasion_of(event.name, event.data)
+        if occasion in OF_VOLUNTEERS and occasion is not None and event.jurisdiction_id:
+            about.append((event, occasion))
+    if not about:
+        return
+    concerned = _concerned(session, about)
+    people = _people(session, {person_id for ids in concerned.values() for person_id in ids})
+    for event, occasion in about:
+        for person_id in concerned.get(event.id, ()):
+            person = people.get(person_id)
+            if person is None:
+                continue
+            for channel in ways_to_volunteer(
+                has_email=bool(person.email), has_phone=bool(person.phone)
+            ):
+                if channel in channels:
+                    yield _row(session, event, occasion, person_id, channel, person.locale, now)
+    yield from _to_handed_over(session, about, now, channels)
+
+
+def known(session: Session, claimed: Sequence[Claimed]) -> Known:
+    """Read what these deliveries need, with half a dozen statements at most."""
+    letters = [one for one in claimed if one.event in OF_VOLUNTEERS]
+    if not letters:
+        return Known()
+    waits = _by_id(session, _WAIT, AdoptionWait.id, _ids(letters, "wait_id"))
+    handovers = _by_id(session, _HANDOVER, Handover.id, _ids(letters, "handover_id"))
+    adoptions = _by_id(session, _ADOPTION, Adoption.id, _ids(letters, "adoption_id"))
+    asset_ids = _ids(letters, "asset_id")
+    assets = _by_id(session, _ASSET, Asset.id, asset_ids)
+    holding = {
+        (row.asset_id, row.person_id): row
+        for row in session.execute(
+            _ADOPTION.where(Adoption.asset_id.in_(asset_ids), Adoption.ended_at.is_(None))
+        )
+    }
+    person_ids = {
+        UUID(one.recipient_id) for one in letters if one.recipient_kind is RecipientKind.PERSON
+    }
+    places = {one.jurisdiction_id for one in letters}
+    return Known(
+        assets=assets,
+        kinds={place: kinds_of(session, place) for place in places},
+        adoptions=adoptions,
+        holding=holding,
+        waits=waits,
+        handovers=handovers,
+        people=_people(session, person_ids),
+    )
+
+
+def told(known: Known, links: Links, place: JurisdictionRef, one: Claimed) -> Told | str:
+    """The facts of one message, or why there is nothing to send any more, as a code."""
+    occasion = Occasion(one.event)
+    asset = known.assets.get(_id(one, "asset_id"))
+    if asset is None:
+        return "no asset"
+    if occasion is Occasion.HANDOVER:
+        handover = known.handovers.get(UUID(one.recipient_id))
+        if handover is None or handover.state != HandoverState.OFFERED:
+            return "overtaken"
+        name = _name(known, one)
+        facts = Facts(
+            city="",
+            asset=_label(known, place, asset, name, one.locale),
+            until=_day(place, one.locale, handover.until),
+            link=links.handover(handover.id, one.locale),
+        )
+        return Told(facts, handover.email, None, f"asset-{asset.id}")
+    person = known.people.get(UUID(one.recipient_id))
+    if person is None:
+        return "erased"
+    facts_or_reason = _facts(known, links, place, one, occasion, asset, person.id)
+    if isinstance(facts_or_reason, str):
+        return facts_or_reason
+    return Told(facts_or_reason, person.email, person.phone, f"asset-{asset.id}")
+
+
+def _facts(
+    known: Known,
+    links: Links,
+    place: JurisdictionRef,
+    one: Claimed,
+    occasion: Occasion,
+    asset: Record,
+    person_id: UUID,
+) -> Facts | str:
+    locale = one.locale
+    if occasion is Occasion.ADOPTION_OFFERED:
+        wait = known.waits.get(_id(one, "wait_id"))
+        if wait is None or wait.state != WaitState.OFFERED:
+            return "overtaken"
+        return Facts(
+            city="",
+            asset=_label(known, place, asset, None, locale),
+            until=_day(place, locale, wait.offered_until),
+            link=links.offer(wait.id, locale),
+        )
+    adoption: Record | None
+    if occasion in _OF_ASSETS:
+        adoption = known.holding.get((asset.id, person_id))
+    else:
+        adoption = known.adoptions.get(_id(one, "adoption_id"))
+    if adoption is None or adoption.person_id != person_id:
+        return "overtaken"
+    label = _label(known, place, asset, adoption.name, locale)
+    if occasion is Occasion.ADOPTION_ENDED:
+        return Facts(
+            city="",
+            asset=label,
+            turn=str(adoption.ended_because or ""),
+            note=adoption.end_note or "",
+            link=links.asset(asset.id, locale),
+        )
+    if occasion is Occasion.HANDOVER_ANSWERED:
+        is_over = adoption.ended_at is not None
+        return Facts(
+            city="",
+            asset=label,
+            turn=str(one.data.get("answer", "")),
+            link=links.asset(asset.id, locale)
+            if is_over
+            else links.adoption(adoption.id, adoption.token_version, locale),
+        )
+    if adoption.ended_at is not None:
+        return "overtaken"
+    facts = Facts(
+        city="",
+        asset=label,
+        until=_day(place, locale, adoption.until),
+        link=links.adoption(adoption.id, adoption.token_version, locale),
+    )
+    return _with_turn(facts, one, occasion, asset, adoption)
+
+
+def _with_turn(
+    facts: Facts, one: Claimed, occasion: Occasion, asset: Record, adoption: Record
+) -> Facts | str:
+    """The same with what happened, as long as it is still so."""
+    if occasion is Occasion.ADOPTION_DUE:
+        if adoption.renewed_at is not None and adoption.renewed_at >= one.created_at:
+            return "overtaken"
+        return replace(facts, turn=str(one.data.get("step", "")))
+    if occasion is Occasion.ADOPTION_NAMED:
+        decision = str(one.data.get("decision", ""))
+        return replace(
+            facts,
+            turn=decision,
+            asset_name=adoption.name or "",
+            note=adoption.name_reason or "" if decision == "refused" else "",
+        )
+    if occasion is Occasion.ASSET_NEWS:
+        turn = str(one.data.get("news", ""))
+        is_there = AssetState(asset.state).is_there
+        if is_there == (turn == "removed"):
+            return "overtaken"
+        return replace(facts, turn=turn)
+    return facts
+
+
+def _concerned(session: Session, about: Sequence[tuple[Event, Occasion]]) -> dict[int, list[UUID]]:
+    """By event: the people whom it concerns."""
+    wanted: dict[str, set[UUID]] = {"adoption_id": set(), "wait_id": set()}
+    asset_ids = set()
+    for event, occasion in about:
+        if occasion in _OF_ASSETS and event.subject_id:
+            asset_ids.add(event.subject_id)
+        for name, ids in wanted.items():
+            if name in event.data:
+                ids.add(UUID(str(event.data[name])))
+    adopters = _persons(session, Adoption, wanted["adoption_id"])
+    waiting = _persons(session, AdoptionWait, wanted["wait_id"])
+    of_assets: dict[UUID, list[UUID]] = {}
+    if asset_ids:
+        for row in session.execute(
+            sa.select(Adoption.asset_id, Adoption.person_id)
+            .where(Adoption.asset_id.in_(asset_ids), Adoption.ended_at.is_(None))
+            .order_by(Adoption.asset_id, Adoption.slot)
+        ):
+            of_assets.setdefault(row.asset_id, []).append(row.person_id)
+    found: dict[int, list[UUID]] = {}
+    for event, occasion in about:
+        if occasion in _OF_ASSETS:
+            found[event.id] = of_assets.get(event.subject_id, []) if event.subject_id else []
+        elif occasion is Occasion.ADOPTION_OFFERED:
+            found[event.id] = _one(waiting, event, "wait_id")
+        elif occasion in _OF_ADOPTIONS:
+            found[event.id] = _one(adopters, event, "adoption_id")
+    return found
+
+
+def _one(persons: Mapping[UUID, UUID], event: Event, name: str) -> list[UUID]:
+    person_id = persons.get(UUID(str(event.data[name]))) if name in event.data else None
+    return [] if person_id is None else [person_id]
+
+
+def _persons(session: Session, model: Any, ids: Collection[UUID]) -> dict[UUID, UUID]:
+    if not ids:
+        return {}
+    rows = session.execute(sa.select(model.id, model.person_id).where(model.id.in_(ids)))
+    return {row.id: row.person_id for row in rows}
+
+
+def _to_handed_over(
+    session: Session,
+    about: Sequence[tuple[Event, Occasion]],
+    now: datetime,
+    channels: Collection[Channel],
+) -> Iterator[dict[str, Any]]:
+    """Those to whom an asset is offered by its adopter."""
+    offered = {
+        event.subject_id: event for event, occasion in about if occasion is Occasion.HANDOVER
+    }
+    if not offered or Channel.EMAIL not in channels:
+        return
+    for row in session.execute(
+        sa.select(Handover.id, Handover.locale).where(Handover.id.in_(offered))
+    ):
+        yield delivery_row(
+            offered[row.id],
+            Occasion.HANDOVER.value,
+            RecipientKind.HANDOVER,
+            row.id,
+            Channel.EMAIL,
+            language_of(row.locale),
+            now=now,
+            send_at=now,
+        )
+
+
+def _row(
+    session: Session,
+    event: Event,
+    occasion: Occasion,
+    person_id: UUID,
+    channel: Channel,
+    locale: str | None,
+    now: datetime,
+) -> dict[str, Any]:
+    assert event.jurisdiction_id is not None
+    place = jurisdictions.by_id(session, event.jurisdiction_id)
+    quiet = quiet_of(channel, place.policy)
+    row = delivery_row(
+        event,
+        occasion.value,
+        RecipientKind.PERSON,
+        person_id,
+        channel,
+        language_of(locale or place.default_locale),
+        now=now,
+        send_at=send_from(occasion, now, event.created_at, place.time_zone, quiet),
+    )
+    if occasion in _OF_ASSETS:
+        row["data"] = {
+            **row["data"],
+            "asset_id": str(event.subject_id),
+            "news": event.name.partition(".")[2],
+        }
+    return row
+
+
+def _label(
+    known: Known, place: JurisdictionRef, asset: Record, name: str | None, locale: str
+) -> str:
+    """What people call an asset: its kind, its code, the name it was given."""
+    kind = known.kinds[asset.jurisdiction_id].by_id[asset.kind_id]
+    words = f"{pick(kind.names, locale, place.default_locale)} {asset.code}"
+    if name:
+        words += f" « {name} »" if locale == "fr" else f" “{name}”"
+    return words
+
+
+def _name(known: Known, one: Claimed) -> str | None:
+    adoption = known.adoptions.get(_id(one, "adoption_id"))
+    return None if adoption is None else adoption.name
+
+
+def _day(place: JurisdictionRef, locale: str, instant: datetime | None) -> str:
+    if instant is None:
+        return ""
+    return day_in(locale, place.country, instant.astimezone(place.time_zone).date())
+
+
+def _id(one: Claimed, name: str) -> UUID:
+    value = one.data.get(name)
+    return UUID(value) if isinstance(value, str) else UUID(int=0)
+
+
+def _ids(letters: Sequence[Claimed], name: str) -> set[UUID]:
+    return {UUID(str(one.data[name])) for one in letters if name in one.data}
+
+
+def _by_id(session: Session, query: Any, column: Any, ids: Collection[UUID]) -> dict[UUID, Record]:
+    if not ids:
+        return {}
+    return {row.id: row for row in session.execute(query.where(column.in_(ids)))}
+
+
+def _people(session: Session, ids: Collection[UUID]) -> dict[UUID, Record]:
+    return _by_id(session, _PERSON, Person.id, ids)
+
+
+_PERSON = sa.select(Person.id, Person.email, Person.phone, Person.locale).where(Person.is_active)
+
+_ASSET = sa.select(Asset.id, Asset.jurisdiction_id, Asset.kind_id, Asset.code, Asset.state)
+
+_WAIT = sa.select(AdoptionWait.id, AdoptionWait.state, AdoptionWait.offered_until)
+
+_HANDOVER = sa.select(Handover.id, Handover.state, Handover.email, Handover.until)
+
+_ADOPTION = sa.select(
+    Adoption.id,
+    Adoption.asset_id,
+    Adoption.person_id,
+    Adoption.until,
+    Adoption.renewed_at,
+    Adoption.name,
+    Adoption.name_reason,
+    Adoption.token_version,
+    Adoption.ended_at,
+    Adoption.ended_because,
+    Adoption.end_note,
+)
