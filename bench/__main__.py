@@ -1,7 +1,8 @@
 """`make bench`: every benchmark, as a table and as JSON.
 
     SCALE=full   the largest sizes, as long as they take
-    BENCH=a,b    only these: intake, limits, pipeline, lists, open311, duplicates, memory
+    BENCH=a,b    only these: intake, limits, pipeline, lists, open311, assets, duplicates,
+                 memory
 
 By default it takes at most five minutes. Compare ratios, not seconds: the floor is measured in
 the same run, in turns with what is measured.
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import duplicates, intake, lists, memory, open311, pipeline
+from bench import assets, duplicates, intake, lists, memory, open311, pipeline
 from bench.system import Riverain, riverain
 
 RESULTS = Path("var/bench.json")
@@ -64,6 +65,11 @@ def main() -> int:
         with riverain(RATE_LIMITS="on", TRUSTED_PROXIES="1") as system:
             note("intake with limits", lambda: intake.measure(system, seconds=seconds / 2))
 
+    if asked("assets"):
+        with riverain(RATE_LIMITS="off") as system:
+            assets.fill(system, assets=1_000_000)
+            note("assets", lambda: assets.measure(system, assets=1_000_000, seconds=2.0))
+
     if asked("duplicates"):
         with riverain() as system:
             for size in (100_000, 10_000_000) if is_full else (100_000,):
@@ -103,6 +109,7 @@ LIMITS = (
     ("pipeline", "reports_per_s", 300.0, "above"),
     ("promptness", "routed_p95_ms", 1000.0, "below"),
     ("lists", "newest_median_ms", 30.0, "below"),
+    ("assets", "box_median_ms", 25.0, "below"),
     ("open311", "json_median_ms", 120.0, "below"),
     ("open311", "xml_median_ms", 120.0, "below"),
     ("open311", "statements_for_1000", 1.0, "at most"),
