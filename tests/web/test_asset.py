@@ -39,7 +39,7 @@ def text_of(client: FlaskClient, url: str) -> str:
                 "En service.",
                 "Espaces verts",
                 "Matière Pierre",
-                "personne encore : vous pouvez l’adopter",
+                "personne encore : vous pouvez l’adopter",
                 "Fuite",
                 "Un signalement passé, traité.",
                 "Signaler un problème",
