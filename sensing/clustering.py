@@ -21,6 +21,7 @@ is (`sensing.classifying`).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -199,10 +200,12 @@ def sightings(analysis: Analysis, *, day: int | None = None) -> Rows:
 
 def added(parts: Iterable[Rows]) -> Rows:
     """One row for each key, the sums of all; sorted by key."""
-    rows = np.concatenate([np.zeros(0, dtype=ROW), *parts])
+    rows = _joined(list(parts))
     if not len(rows):
         return rows
     rows = _sorted(rows)
+    if not (~_differs(rows)).any():
+        return rows
     fresh = np.ones(len(rows), dtype=bool)
     fresh[1:] = _differs(rows)
     starts = np.flatnonzero(fresh)
@@ -218,8 +221,11 @@ class Evidence:
     Production keeps the same rows in a table, with the packet as a column to find them by.
     """
 
+    #: A packet is added up when so many trips have come to it: reading adds up what is left.
+    PARTS = 32
+
     def __init__(self) -> None:
-        self._packets: dict[int, Rows] = {}
+        self._packets: dict[int, list[Rows]] = {}
 
     def add(self, rows: Rows) -> None:
         """Add a trip's sightings."""
@@ -228,26 +234,24 @@ class Evidence:
         packets = packets_of(rows["cell"])
         order = np.argsort(packets, kind="stable")
         rows, packets = rows[order], packets[order]
-        starts = np.flatnonzero(np.diff(packets, prepend=-1))
+        starts = np.flatnonzero(np.diff(packets, prepend=-1)).tolist()
         for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
-            packet = int(packets[start])
-            known = self._packets.get(packet)
-            part = rows[start:end]
-            self._packets[packet] = added([part] if known is None else [known, part])
+            parts = self._packets.setdefault(int(packets[start]), [])
+            parts.append(rows[start:end])
+            if len(parts) >= self.PARTS:
+                parts[:] = [added(parts)]
 
     def near(self, cells: Indices) -> Rows:
         """All rows of the packets of the cells and of those about them; sorted by key."""
-        found = [self._packets.get(packet) for packet in packets_about(cells)]
-        parts = [rows for rows in found if rows is not None]
-        return _sorted(np.concatenate(parts)) if parts else np.zeros(0, dtype=ROW)
+        found = (self._packets.get(packet, ()) for packet in packets_about(cells))
+        return added(part for parts in found for part in parts)
 
     def all(self) -> Rows:
         """Every row; sorted by key."""
-        parts = list(self._packets.values())
-        return _sorted(np.concatenate(parts)) if parts else np.zeros(0, dtype=ROW)
+        return added(part for parts in self._packets.values() for part in parts)
 
     def __len__(self) -> int:
-        return sum(map(len, self._packets.values()))
+        return sum(len(part) for parts in self._packets.values() for part in parts)
 
 
 def fuse(
@@ -273,7 +277,7 @@ def fuse(
     cells, places = np.unique(near["cell"], return_inverse=True)
     away, _ = tree.query(flat.metres(*_centres(cells).T), distance_upper_bound=4 * APART_M)
     close = np.isfinite(away)
-    found = defects(near[close[places]], today=today, repaired=repaired, rates=rates)
+    found = _found(near[close[places]], today, repaired, rates, BELIEVED, FEWEST_HITS)
     # At the rim of what was taken, better neighbours may be missing: only the inner ones count.
     inner = dict(zip(cells.tolist(), (away <= 1.5 * APART_M).tolist(), strict=True))
     return [defect for defect in found if inner[defect.cell]]
@@ -320,7 +324,29 @@ def defects(
             until then counts for almost nothing.
         believed, fewest_hits: what is less believed, or felt by fewer trips, is left out.
     """
-    rows = added([rows])
+    return _found(added([rows]), today, repaired, rates, believed, fewest_hits)
+
+
+def odds(belief: float) -> float:
+    """The log-odds of a belief."""
+    return math.log(belief / (1.0 - belief))
+
+
+def silence_needed(belief: float, *, until: float = 0.1, rates: Rates = RATES) -> int:
+    """How many passes that feel nothing bring a belief down to `until`: "fixed", by silence."""
+    return max(0, math.ceil((odds(belief) - odds(until)) / -rates.by_silence))
+
+
+def _found(
+    rows: Rows,
+    today: int,
+    repaired: Mapping[tuple[int, int], int] | None,
+    rates: Rates,
+    believed: float,
+    fewest_hits: int,
+) -> list[Defect]:
+    """As `defects`, of rows that are added up and sorted by key."""
+    rows = _felt(rows)
     if not len(rows):
         return []
     pooled = _pooled(rows, today, dict(repaired or {}))
@@ -339,16 +365,6 @@ def defects(
     kept = kept[_is_best(pooled, belief, kept)]
     order = np.lexsort((pooled.octant[kept], pooled.cell[kept], -belief[kept]))
     return [_defect(pooled, index, float(belief[index])) for index in kept[order].tolist()]
-
-
-def odds(belief: float) -> float:
-    """The log-odds of a belief."""
-    return math.log(belief / (1.0 - belief))
-
-
-def silence_needed(belief: float, *, until: float = 0.1, rates: Rates = RATES) -> int:
-    """How many passes that feel nothing bring a belief down to `until`: "fixed", by silence."""
-    return max(0, math.ceil((odds(belief) - odds(until)) / -rates.by_silence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,7 +399,7 @@ def _pooled(rows: Rows, today: int, repaired: Mapping[tuple[int, int], int]) -> 
     # Rows of pairs (o, o + 1): each row stands in two, its own and that of the octant before it.
     pair = np.concatenate([rows["octant"], (rows["octant"] - 1) % OCTANTS]).astype(np.int64)
     is_second = np.repeat([0.0, 1.0], len(rows))
-    both = np.concatenate([rows, rows])
+    both = _joined([rows, rows])
     order = np.lexsort((both["day"], is_second, pair, both["cell"]))
     both, pair, is_second = both[order], pair[order], is_second[order]
     fresh = np.ones(len(both), dtype=bool)
@@ -613,9 +629,16 @@ def _strength(bump: Bump) -> int:
     return STRONG if Detector.LEARNED in bump.detectors else WEAK
 
 
+# A trip asks for each of its cells three times, and the next trip drives the same streets.
+@functools.lru_cache(maxsize=1 << 15)
+def _centre(cell: int) -> tuple[float, float]:
+    middle: tuple[float, float] = h3.cell_to_latlng(cell)
+    return middle
+
+
 def _centres(cells: Indices) -> Vectors:
     """(n, 2): latitude and longitude of the middles."""
-    middles = [h3.cell_to_latlng(cell) for cell in np.asarray(cells).tolist()]
+    middles = [_centre(cell) for cell in np.asarray(cells).tolist()]
     return np.array(middles, dtype=np.float64).reshape(-1, 2)
 
 
@@ -625,6 +648,28 @@ def _differs(rows: Rows) -> Flags:
         (np.diff(rows["cell"]) != 0) | (np.diff(rows["octant"]) != 0) | (np.diff(rows["day"]) != 0)
     )
     return answer
+
+
+def _felt(rows: Rows) -> Rows:
+    """The rows of cells that anybody felt: where nobody did there is no defect to weigh."""
+    fresh = np.ones(len(rows), dtype=bool)
+    fresh[1:] = np.diff(rows["cell"]) != 0
+    starts = np.flatnonzero(fresh)
+    if not len(starts):
+        return rows
+    is_felt = np.logical_or.reduceat((rows["weak"] > 0) | (rows["strong"] > 0), starts)
+    kept: Rows = rows[np.repeat(is_felt, np.diff(np.append(starts, len(rows))))]
+    return kept
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    """All in one: `np.concatenate` would compare the fields of every part anew."""
+    rows = np.empty(sum(map(len, parts)), dtype=ROW)
+    first = 0
+    for part in parts:
+        rows[first : first + len(part)] = part
+        first += len(part)
+    return rows
 
 
 def _sorted(rows: Rows) -> Rows:

@@ -133,9 +133,10 @@ def estimates(trip: Trip) -> list[Segment]:
     Needs 20 samples a second and 5 to 30 m/s. The root mean square of the vertical acceleration,
     brought to 50 km/h, times what a Golden Car's body would have felt.
     """
-    if signal.sampling_rate_hz(trip.t_s) < signal.LOW_RATE_HZ or not trip.is_believed:
+    rate_hz = signal.sampling_rate_hz(trip.t_s)
+    if rate_hz < signal.LOW_RATE_HZ or not trip.is_believed:
         return []
-    samples = signal.prepared(trip)
+    samples = signal.prepared(trip, rate_hz)
     speed = samples.speed_ms
     usable = samples.is_good & (speed >= SLOWEST_MS) & (speed <= FASTEST_MS)
     if not usable.any():

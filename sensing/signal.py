@@ -149,7 +149,7 @@ def analyse(trip: Trip, weights: Weights | None = None) -> Analysis:
     places = _Places.of(trip)
     if not trip.is_believed or places is None or len(trip.t_s) < FEWEST_SAMPLES:
         return Analysis((), _nowhere(), rate_hz, is_low_rate, 0.0, frozenset(marks))
-    samples = prepared(trip)
+    samples = prepared(trip, rate_hz)
     return Analysis(
         bumps=_bumps(samples, places, weights or learned.in_force(), is_low_rate=is_low_rate),
         track=_track(samples, places),
@@ -168,9 +168,9 @@ def sampling_rate_hz(t_s: Series) -> float:
     return 1.0 / period if period > 0 else 0.0
 
 
-def prepared(trip: Trip) -> Samples:
-    """Steps 1 to 4: the samples upright, without drift, and which of them to believe."""
-    t_s, rate_hz, given, has_samples = resampled(trip)
+def prepared(trip: Trip, rate_hz: float) -> Samples:
+    """Steps 1 to 4, by the trip's rate: upright, without drift, and which samples to believe."""
+    t_s, rate_hz, given, has_samples = resampled(trip, rate_hz)
     acceleration = upright_frame(given) @ given
     drift, upright = drift_and_upright(acceleration, rate_hz)
     felt = np.subtract(acceleration, drift, out=drift)
@@ -191,7 +191,7 @@ def prepared(trip: Trip) -> Samples:
     )
 
 
-def resampled(trip: Trip) -> tuple[Series, float, Vectors, Flags]:
+def resampled(trip: Trip, rate_hz: float) -> tuple[Series, float, Vectors, Flags]:
     """Times, rate, accelerations (3, n) and where there were samples to know them by.
 
     From 20 Hz on: a grid of 50 Hz that begins with the trip, linear between samples, or the means
@@ -199,7 +199,6 @@ def resampled(trip: Trip) -> tuple[Series, float, Vectors, Flags]:
     through the samples, whatever the jitter). Below: the samples themselves.
     """
     t, given = trip.t_s, np.ascontiguousarray(trip.acceleration.T)
-    rate_hz = sampling_rate_hz(t)
     apart = np.diff(t)
     gap_after = apart > max(0.5, 3.0 / rate_hz)
     if rate_hz < LOW_RATE_HZ:
@@ -217,7 +216,7 @@ def resampled(trip: Trip) -> tuple[Series, float, Vectors, Flags]:
     elif count == len(t) and np.abs(since - offsets).max() < 0.1 / GRID_HZ:
         grid = given
     else:
-        grid = _interpolated(since, given, offsets)
+        grid = np.stack([np.interp(offsets, since, axis) for axis in given])
     known = np.ones(count, dtype=bool)
     for start in np.flatnonzero(gap_after):
         first = max(0, math.floor((since[start] - 0.2) * GRID_HZ))
@@ -505,16 +504,6 @@ def _track(samples: Samples, places: _Places) -> Track:
 def _nowhere() -> Track:
     nothing = np.empty(0)
     return Track(nothing, nothing, nothing, nothing, nothing)
-
-
-def _interpolated(since: Series, given: Vectors, offsets: Series) -> Vectors:
-    """(3, m): straight lines between samples (3, n) at times (n,), at the offsets (m,)."""
-    before = np.clip(np.searchsorted(since, offsets, side="right") - 1, 0, len(since) - 2)
-    start = since[before]
-    part = np.clip((offsets - start) / (since[before + 1] - start), 0.0, 1.0)
-    low = given[:, before]
-    lines: Vectors = low + (given[:, before + 1] - low) * part
-    return lines
 
 
 def _averaged(since: Series, given: Vectors, offsets: Series) -> Vectors:

@@ -69,9 +69,10 @@ def crop(clip: Series, shift: int = 0) -> Series:
 
 def around(values: Series, peaks: Indices, width: int = WIDTH) -> Vectors:
     """(k, width): what is about each peak, mirrored at the ends."""
-    mirrored = np.pad(values, width, mode="symmetric")
-    first = np.asarray(peaks) + width - width // 2
-    cut: Vectors = mirrored[first[:, None] + np.arange(width)]
+    wanted = (np.asarray(peaks) - width // 2)[:, None] + np.arange(width)
+    # Mirrored again and again, where the whole is shorter than the window.
+    wanted %= 2 * len(values)
+    cut: Vectors = values[np.minimum(wanted, 2 * len(values) - 1 - wanted)]
     return cut
 
 
