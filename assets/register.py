@@ -126,7 +126,7 @@ def create(session: Session, kind: KindEntry, new: NewAsset, *, by: Said, now: d
     """
     place = jurisdictions.by_id(session, kind.jurisdiction_id)
     jurisdictions.resolve(session, code=place.code, point=new.point)
-    attributes = _checked(kind, new.attributes)
+    attributes = checked(kind, new.attributes)
     id_ = new_id()
     code = clean(new.code).strip() if new.code else ""
     asset = Asset(
@@ -187,7 +187,7 @@ def change(
     if was_there != is_there:
         _tell(session, events.RETURNED if is_there else events.REMOVED, asset, by)
     elif Part.PLACE in changed:
-        _tell(session, events.MOVED, asset, by)
+        _tell(session, events.RELOCATED, asset, by)
     else:
         _tell(session, events.CHANGED, asset, by)
     return tuple(changed)
@@ -201,7 +201,12 @@ def search_words(code: str, attributes: Mapping[str, Any]) -> str:
     return fold(" ".join(values))
 
 
-def _checked(kind: KindEntry, attributes: Mapping[str, Any]) -> dict[str, Any]:
+def checked(kind: KindEntry, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes as the kind stores them.
+
+    Raises:
+        AssetAttributesError: some do not fit.
+    """
     checked = check(kind.attributes, attributes)
     if checked.errors:
         raise AssetAttributesError(
@@ -237,7 +242,7 @@ def _set_state(asset: Asset, state: AssetState | None) -> bool:
 def _set_attributes(asset: Asset, kind: KindEntry, said: Mapping[str, Any] | None) -> bool:
     if said is None:
         return False
-    merged = merged_attributes(asset.attributes, _checked(kind, said), said)
+    merged = merged_attributes(asset.attributes, checked(kind, said), said)
     if merged == asset.attributes:
         return False
     asset.attributes = merged

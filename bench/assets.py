@@ -19,8 +19,10 @@ from core.ids import new_id
 from geo.cells import cell_of
 from geo.measures import Box, Point
 
-#: Place de la Comédie, Montpellier.
-CENTRE = Point(43.6086, 3.8797)
+#: The middle of the demo city, and of the measured box: in the fields, where the city's own lamps,
+#: which would be counted too, do not stand.
+MIDDLE = Point(43.6086, 3.8797)
+CENTRE = Point(43.7586, 4.0297)
 
 #: Kinds of the bench's own, and how far the city is strewn with them, in degrees.
 KINDS = 8
@@ -63,8 +65,8 @@ def fill(system: Riverain, *, assets: int, city: str = "montpellier") -> None:
                 # A grid, walked in another order than it lies.
                 spot = number * 7_919 % assets
                 point = Point(
-                    CENTRE.lat - HALF_DEG + spot // side * step,
-                    CENTRE.lon - HALF_DEG + spot % side * step,
+                    MIDDLE.lat - HALF_DEG + spot // side * step,
+                    MIDDLE.lon - HALF_DEG + spot % side * step,
                 )
                 copy.write_row(
                     (

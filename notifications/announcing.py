@@ -69,7 +69,7 @@ HEARD = (
     own_events.WEBHOOK_PINGED,
     asset_events.ADDED,
     asset_events.CHANGED,
-    asset_events.MOVED,
+    asset_events.RELOCATED,
     asset_events.REMOVED,
     asset_events.RETURNED,
     asset_events.IMPORTED,

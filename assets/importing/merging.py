@@ -147,7 +147,7 @@ def difference(session: Session, kind: KindEntry, spared: Collection[str]) -> Di
     return Difference(counts, loss.known, loss.vanished, examples)
 
 
-def apply(session: Session, kind: KindEntry, *, run_id: int | None, now: datetime) -> None:
+def carry_out(session: Session, kind: KindEntry, *, run_id: int | None, now: datetime) -> None:
     """Make the register what the difference says, and emit what happened."""
     values = {"kind": kind.id, "jurisdiction": kind.jurisdiction_id, "now": now, "run": run_id}
     new = session.execute(_INSERT, values).scalar_one()
@@ -173,7 +173,7 @@ def apply(session: Session, kind: KindEntry, *, run_id: int | None, now: datetim
     for sort, name in (
         ("gone", events.REMOVED),
         ("returned", events.RETURNED),
-        ("moved", events.MOVED),
+        ("moved", events.RELOCATED),
     ):
         emit_many(session, name, told.get(sort, []))
     if new + len(changed) >= _WORTH_ANALYSING:

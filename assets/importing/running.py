@@ -134,7 +134,7 @@ def run(
             loss_reason=loss_reason if is_refused else None,
             now=now,
         )
-    merging.apply(session, kind, run_id=run_id, now=now)
+    merging.carry_out(session, kind, run_id=run_id, now=now)
     if run_id is not None and not found.is_nothing:
         emit(
             session,
