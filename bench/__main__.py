@@ -2,7 +2,7 @@
 
     SCALE=full   the largest sizes, as long as they take
     BENCH=a,b    only these: intake, limits, pipeline, lists, open311, assets, duplicates,
-                 memory
+                 sensing, memory
 
 By default it takes at most five minutes. Compare ratios, not seconds: the floor is measured in
 the same run, in turns with what is measured.
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import assets, duplicates, intake, lists, memory, open311, pipeline
+from bench import assets, duplicates, intake, lists, memory, open311, pipeline, sensing
 from bench.system import Riverain, riverain
 
 RESULTS = Path("var/bench.json")
@@ -79,6 +79,11 @@ def main() -> int:
                     lambda: duplicates.measure(system, questions=2_000),
                 )
 
+    if asked("sensing"):
+        note("sensing", sensing.analysis)
+        size = 1_000_000 if is_full else 100_000
+        note("fusion" if is_full else "fusion among 100,000", lambda: sensing.fusion(size))
+
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     print(f"\nWritten to {RESULTS}.")
@@ -116,6 +121,9 @@ LIMITS = (
     ("open311", "table_web_growth_mb", 40.0, "below"),
     ("duplicates", "p99_ms", 5.0, "below"),
     ("duplicates at 10,000,000", "p99_ms", 5.0, "below"),
+    ("sensing", "ratio", 25.0, "at most"),
+    ("fusion", "median_ms", 100.0, "below"),
+    ("fusion among 100,000", "median_ms", 100.0, "below"),
     ("memory", "total_mb", 600.0, "below"),
 )
 

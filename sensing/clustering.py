@@ -10,9 +10,13 @@ Raw traces are deleted, so what is kept must be enough for ever, and must name n
    middle is within reach of its way, or of its bump: 17 to 28 m, by the errors of its positions.
 3. All of it is integers, and adding is all that happens to it: trips may arrive in any order, and
    the rows are the same to the last digit. A defect found later knows the passes before it.
-4. Belief is the log-odds of a defect: what hits and passes say, by measured rates of hits and of
-   false alarms. It halves in weight with age, and almost vanishes at a repair.
-5. Defects are the places where belief is greatest within 20 m and one direction of travel. That
+4. What is read at every trip is one row for each cell and octant, the sum over the days
+   (`TOTAL`), so that a year of driving costs no more than a day of it. Evidence halves in weight
+   with age: instead of shrinking what is old, what is new is written larger, in integers again.
+   A repair takes most of the weight of the days before it; that needs the rows by day.
+5. Belief is the log-odds of a defect: what hits and passes say, by measured rates of hits and of
+   false alarms.
+6. Defects are the places where belief is greatest within 20 m and one direction of travel. That
    depends on their surroundings alone, so a part of the map gives the same as the whole.
 
 It does not store (the caller adds rows up, in SQL or in `Evidence`) and does not say what a defect
@@ -23,7 +27,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import h3.api.basic_int as h3
@@ -91,6 +95,43 @@ KEY = ("cell", "octant", "day")
 SUMS = tuple(name for name in ROW.names or () if name not in KEY)
 
 Rows = NDArray[np.void]
+
+#: One row of totals: aged counts are in parts of `AGE_UNIT` at `AGE_DAY`; days are of hits.
+TOTAL = np.dtype(
+    [
+        ("cell", np.int64),
+        ("octant", np.int8),
+        ("passes", np.int32),
+        ("weak", np.int32),
+        ("strong", np.int32),
+        ("aged_passes", np.int64),
+        ("aged_weak", np.int64),
+        ("aged_strong", np.int64),
+        ("weight", np.int64),
+        ("north", np.int64),
+        ("east", np.int64),
+        ("square", np.int64),
+        ("severity", np.int64),
+        ("shaped", np.int32),
+        ("width", np.int64),
+        ("symmetry", np.int64),
+        ("first_day", np.int32),
+        ("last_day", np.int32),
+        ("lat", np.float64),
+        ("lon", np.float64),
+    ]
+)
+
+Totals = NDArray[np.void]
+
+#: Totals are added up but for these; the middle of the cell is the same in all.
+_NOT_SUMMED = frozenset({"cell", "octant", "first_day", "last_day", "lat", "lon"})
+
+#: A pass on this day (2026-01-01) weighs so many parts; `HALF_LIFE_DAYS` later twice as many.
+AGE_DAY, AGE_UNIT = 20_454, 1 << 16
+
+#: The first and last day of a hit where there was none.
+_NEVER_FIRST, _NEVER_LAST = np.iinfo(np.int32).max, -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,72 +256,129 @@ def added(parts: Iterable[Rows]) -> Rows:
     return answer
 
 
-class Evidence:
-    """Rows in memory, by packet. For evaluations, simulations and benchmarks.
+def totals(rows: Rows, repaired: Mapping[tuple[int, int], int] | None = None) -> Totals:
+    """Rows by day, summed over the days; sorted by cell and octant.
 
-    Production keeps the same rows in a table, with the packet as a column to find them by.
+    Args:
+        rows: in any order; whole keys or parts of them.
+        repaired: the day a defect's (cell, octant) was repaired: of what was felt there and around
+            until then almost nothing is left, and no place or form.
+    """
+    answer = np.zeros(len(rows), dtype=TOTAL)
+    if not len(rows):
+        return answer
+    kept = _kept_at_repairs(rows, dict(repaired or {}))
+    grown = np.exp2((rows["day"].astype(np.float64) - AGE_DAY) / HALF_LIFE_DAYS) * AGE_UNIT
+    weight = np.maximum(1, np.round(grown * kept)).astype(np.int64)
+    whole = kept == 1.0
+    for name in ("cell", "octant"):
+        answer[name] = rows[name]
+    for name in SUMS:
+        answer[name] = np.where(whole, rows[name], 0)
+    for name in ("passes", "weak", "strong"):
+        answer[f"aged_{name}"] = rows[name] * weight
+    is_hit = whole & (rows["weak"] + rows["strong"] > 0)
+    answer["first_day"] = np.where(is_hit, rows["day"], _NEVER_FIRST)
+    answer["last_day"] = np.where(is_hit, rows["day"], _NEVER_LAST)
+    middles = _centres(rows["cell"])
+    answer["lat"], answer["lon"] = middles[:, 0], middles[:, 1]
+    return summed([answer])
+
+
+def summed(parts: Iterable[Totals]) -> Totals:
+    """One row for each cell and octant, of all totals; sorted by them."""
+    rows = _joined(list(parts), TOTAL)
+    rows = rows[np.lexsort((rows["octant"], rows["cell"]))]
+    fresh = np.ones(len(rows), dtype=bool)
+    fresh[1:] = (np.diff(rows["cell"]) != 0) | (np.diff(rows["octant"]) != 0)
+    if fresh.all():
+        return rows
+    starts = np.flatnonzero(fresh)
+    answer: Totals = rows[starts]
+    for name in TOTAL.names or ():
+        if name not in _NOT_SUMMED:
+            answer[name] = np.add.reduceat(rows[name], starts)
+    answer["first_day"] = np.minimum.reduceat(rows["first_day"], starts)
+    answer["last_day"] = np.maximum.reduceat(rows["last_day"], starts)
+    return answer
+
+
+class Evidence:
+    """Rows and totals in memory, by packet. For evaluations, simulations and benchmarks.
+
+    Production keeps the same rows in two tables, with the packet as a column to find them by.
     """
 
     #: A packet is added up when so many trips have come to it: reading adds up what is left.
     PARTS = 32
 
-    def __init__(self) -> None:
-        self._packets: dict[int, list[Rows]] = {}
+    def __init__(self, *, keeps_days: bool = True) -> None:
+        """Without the rows by day there is less to keep, and no repair."""
+        self._days: dict[int, list[Rows]] = {}
+        self._totals: dict[int, Totals] = {}
+        self._keeps_days = keeps_days
+        self._repaired: dict[tuple[int, int], int] = {}
 
     def add(self, rows: Rows) -> None:
         """Add a trip's sightings."""
-        if not len(rows):
-            return
-        packets = packets_of(rows["cell"])
-        order = np.argsort(packets, kind="stable")
-        rows, packets = rows[order], packets[order]
-        starts = np.flatnonzero(np.diff(packets, prepend=-1)).tolist()
-        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
-            parts = self._packets.setdefault(int(packets[start]), [])
-            parts.append(rows[start:end])
-            if len(parts) >= self.PARTS:
-                parts[:] = [added(parts)]
+        for packet, part in _by_packet(totals(rows, self._repaired)):
+            known = self._totals.get(packet)
+            self._totals[packet] = part if known is None else summed([known, part])
+        if self._keeps_days:
+            for packet, part in _by_packet(rows):
+                parts = self._days.setdefault(packet, [])
+                parts.append(part)
+                if len(parts) >= self.PARTS:
+                    parts[:] = [added(parts)]
 
-    def near(self, cells: Indices) -> Rows:
-        """All rows of the packets of the cells and of those about them; sorted by key."""
-        found = (self._packets.get(packet, ()) for packet in packets_about(cells))
-        return added(part for parts in found for part in parts)
+    def repair(self, cell: int, octant: int, day: int) -> None:
+        """A defect was repaired on a day: what was felt there before counts no more."""
+        self._repaired[cell, octant] = day
+        for packet in packets_about(np.array([cell])):
+            if packet in self._days:
+                self._totals[packet] = totals(added(self._days[packet]), self._repaired)
+
+    def near(self, cells: Indices) -> Totals:
+        """The totals of the packets of the cells and of those about them; sorted."""
+        found = (self._totals.get(packet) for packet in packets_about(cells))
+        return summed(part for part in found if part is not None)
 
     def all(self) -> Rows:
-        """Every row; sorted by key."""
-        return added(part for parts in self._packets.values() for part in parts)
+        """Every row by day; sorted by key."""
+        return added(part for parts in self._days.values() for part in parts)
 
     def __len__(self) -> int:
-        return sum(len(part) for parts in self._packets.values() for part in parts)
+        return sum(map(len, self._totals.values()))
 
 
-def fuse(
-    evidence: Evidence,
-    rows: Rows,
-    *,
-    today: int,
-    repaired: Mapping[tuple[int, int], int] | None = None,
-    rates: Rates = RATES,
-) -> list[Defect]:
+def fuse(evidence: Evidence, rows: Rows, *, today: int, rates: Rates = RATES) -> list[Defect]:
     """Add a trip's sightings, and tell the defects that may have changed by it: those on its way.
 
     A defect that was there before and is not in the answer is none any more, if its cell is one of
     the trip's or next to one.
     """
     evidence.add(rows)
-    if not len(rows):
+    return defects_on(np.unique(rows["cell"]), evidence.near(rows["cell"]), today, rates)
+
+
+def defects_on(touched: Indices, near: Totals, today: int, rates: Rates = RATES) -> list[Defect]:
+    """The defects in or next to cells that a trip touched.
+
+    Args:
+        touched: cells. near: the totals of `packets_about` them.
+        today: the day to weigh age by.
+    """
+    near = near[_in_felt_cell(near)]
+    if not len(near) or not len(touched):
         return []
-    touched = np.unique(rows["cell"])
-    near = evidence.near(touched)
-    flat = _Plane.about(*_centres(touched[:1])[0])
-    tree = cKDTree(flat.metres(*_centres(touched).T))
-    cells, places = np.unique(near["cell"], return_inverse=True)
-    away, _ = tree.query(flat.metres(*_centres(cells).T), distance_upper_bound=4 * APART_M)
-    close = np.isfinite(away)
-    found = _found(near[close[places]], today, repaired, rates, BELIEVED, FEWEST_HITS)
+    middles = _centres(touched)
+    flat = _Plane.about(*middles[0])
+    tree = cKDTree(flat.metres(*middles.T))
+    away, _ = tree.query(flat.metres(near["lat"], near["lon"]), distance_upper_bound=4 * APART_M)
+    found = _found(near[np.isfinite(away)], today, rates, BELIEVED, FEWEST_HITS)
     # At the rim of what was taken, better neighbours may be missing: only the inner ones count.
-    inner = dict(zip(cells.tolist(), (away <= 1.5 * APART_M).tolist(), strict=True))
-    return [defect for defect in found if inner[defect.cell]]
+    inner = set(near["cell"][away <= 1.5 * APART_M].tolist())
+    return [defect for defect in found if defect.cell in inner]
 
 
 def packets_of(cells: Indices) -> Indices:
@@ -324,7 +422,7 @@ def defects(
             until then counts for almost nothing.
         believed, fewest_hits: what is less believed, or felt by fewer trips, is left out.
     """
-    return _found(added([rows]), today, repaired, rates, believed, fewest_hits)
+    return _found(totals(rows, repaired), today, rates, believed, fewest_hits)
 
 
 def odds(belief: float) -> float:
@@ -338,18 +436,13 @@ def silence_needed(belief: float, *, until: float = 0.1, rates: Rates = RATES) -
 
 
 def _found(
-    rows: Rows,
-    today: int,
-    repaired: Mapping[tuple[int, int], int] | None,
-    rates: Rates,
-    believed: float,
-    fewest_hits: int,
+    rows: Totals, today: int, rates: Rates, believed: float, fewest_hits: int
 ) -> list[Defect]:
-    """As `defects`, of rows that are added up and sorted by key."""
-    rows = _felt(rows)
+    """As `defects`, of totals that are summed and sorted."""
+    rows = rows[_in_felt_cell(rows)]
     if not len(rows):
         return []
-    pooled = _pooled(rows, today, dict(repaired or {}))
+    pooled = _pooled(rows, today)
     belief = np.clip(
         math.log(rates.prior / (1.0 - rates.prior))
         + pooled.strong * rates.by_strong
@@ -395,78 +488,72 @@ class _Pooled:
     lon_deg: Series
 
 
-def _pooled(rows: Rows, today: int, repaired: Mapping[tuple[int, int], int]) -> _Pooled:
+def _pooled(rows: Totals, today: int) -> _Pooled:
     # Rows of pairs (o, o + 1): each row stands in two, its own and that of the octant before it.
+    both = _joined([rows, rows], TOTAL)
     pair = np.concatenate([rows["octant"], (rows["octant"] - 1) % OCTANTS]).astype(np.int64)
     is_second = np.repeat([0.0, 1.0], len(rows))
-    both = _joined([rows, rows])
-    order = np.lexsort((both["day"], is_second, pair, both["cell"]))
+    order = np.lexsort((is_second, pair, both["cell"]))
     both, pair, is_second = both[order], pair[order], is_second[order]
     fresh = np.ones(len(both), dtype=bool)
     fresh[1:] = (np.diff(both["cell"]) != 0) | (np.diff(pair) != 0)
     starts = np.flatnonzero(fresh)
-    cell, octant = both["cell"][starts], pair[starts]
-    age = np.maximum(0, today - both["day"].astype(np.int64))
-    kept = np.exp2(-age / HALF_LIFE_DAYS) * _kept_at_repairs(both, pair, repaired)
-
-    def total(values: NDArray[np.generic]) -> Series:
-        sums: Series = np.add.reduceat(values.astype(np.float64), starts)
-        return sums
-
-    strong, weak, passes = (total(both[name] * kept) for name in ("strong", "weak", "passes"))
+    # Integers are summed as such: a float appears when all of them are together.
+    sums = {
+        name: np.add.reduceat(both[name].astype(np.int64), starts)
+        for name in TOTAL.names or ()
+        if name not in _NOT_SUMMED
+    }
+    unit = AGE_UNIT * 2.0 ** ((today - AGE_DAY) / HALF_LIFE_DAYS)
+    hits = sums["weak"] + sums["strong"]
     counted = (both["weak"] + both["strong"]).astype(np.int64)
-    hits = np.add.reduceat(counted, starts)
-    weight = total(both["weight"] * kept)
-    heavy = np.maximum(weight, 1e-9)
+    felt = np.maximum(hits, 1)
+    heavy = np.maximum(sums["weight"], 1)
     # Sums of weight times centimetres; to metres from the middle of the cell.
-    north, east = (total(both[name] * kept) / heavy / 100.0 for name in ("north", "east"))
-    square = total(both["square"] * kept) / heavy / 10_000.0
-    spread = np.sqrt(np.maximum(square - north**2 - east**2, 0.0) / 2.0)
-    felt = np.maximum(total(counted * kept), 1e-9)
-    shaped = total(both["shaped"] * kept)
-    none = shaped <= 1e-9
-    of_shaped = np.where(none, 1.0, shaped)
-    middles = _centres(cell)
-    days = both["day"].astype(np.int64)
-    never = np.iinfo(np.int64).max
+    north, east = sums["north"] / heavy / 100.0, sums["east"] / heavy / 100.0
+    square = sums["square"] / heavy / 10_000.0
+    shaped = np.maximum(sums["shaped"], 1)
+    is_unshaped = sums["shaped"] == 0
     return _Pooled(
-        cell=cell,
-        octant=octant,
-        passes=passes,
-        weak=weak,
-        strong=strong,
+        cell=both["cell"][starts],
+        octant=pair[starts],
+        passes=sums["aged_passes"] / unit,
+        weak=sums["aged_weak"] / unit,
+        strong=sums["aged_strong"] / unit,
         hits=hits,
-        all_passes=np.add.reduceat(both["passes"].astype(np.int64), starts),
-        first_day=np.minimum.reduceat(np.where(counted > 0, days, never), starts),
-        last_day=np.maximum.reduceat(np.where(counted > 0, days, -never), starts),
+        all_passes=sums["passes"],
+        first_day=np.minimum.reduceat(both["first_day"], starts).astype(np.int64),
+        last_day=np.maximum.reduceat(both["last_day"], starts).astype(np.int64),
         north_m=north,
         east_m=east,
-        spread_m=spread,
-        weight=weight / WEIGHT_UNIT,
-        severity=total(both["severity"] * kept) / felt / 1000.0,
-        width_m=np.where(none, np.nan, total(both["width"] * kept) / of_shaped / 1000.0),
-        symmetry=np.where(none, np.nan, total(both["symmetry"] * kept) / of_shaped / 1000.0),
-        offset_octant=total(counted * kept * is_second) / felt,
-        lat_deg=middles[:, 0],
-        lon_deg=middles[:, 1],
+        spread_m=np.sqrt(np.maximum(square - north**2 - east**2, 0.0) / 2.0),
+        weight=sums["weight"] / WEIGHT_UNIT,
+        severity=sums["severity"] / felt / 1000.0,
+        width_m=np.where(is_unshaped, np.nan, sums["width"] / shaped / 1000.0),
+        symmetry=np.where(is_unshaped, np.nan, sums["symmetry"] / shaped / 1000.0),
+        offset_octant=np.add.reduceat(counted * is_second, starts) / felt,
+        lat_deg=both["lat"][starts],
+        lon_deg=both["lon"][starts],
     )
 
 
-def _kept_at_repairs(rows: Rows, pair: Indices, repaired: Mapping[tuple[int, int], int]) -> Series:
-    """What repairs leave of each row: those of the defect's direction within `APART_M` of it."""
+def _kept_at_repairs(rows: Rows, repaired: Mapping[tuple[int, int], int]) -> Series:
+    """What repairs leave of each row: those of the defect's direction within reach of it."""
     kept = np.ones(len(rows))
     if not repaired:
         return kept
     cells, places = np.unique(rows["cell"], return_inverse=True)
-    flat = _Plane.about(*_centres(cells[:1])[0])
-    tree = cKDTree(flat.metres(*_centres(cells).T))
+    middles = _centres(cells)
+    flat = _Plane.about(*middles[0])
+    tree = cKDTree(flat.metres(*middles.T))
     for (cell, octant), day in sorted(repaired.items()):
         middle = flat.metres(*_centres(np.array([cell])).T)[0]
         near = np.zeros(len(cells), dtype=bool)
         near[tree.query_ball_point(middle, APART_M + REACH_M)] = True
-        turned = np.abs((pair - octant + 4) % OCTANTS - 4)
-        until = near[places] & (turned <= 1) & (rows["day"] <= day)
-        kept[until] = np.minimum(kept[until], KEPT_AT_REPAIR)
+        # A defect stands for its octant and the next one; one more to each side for bends.
+        turned = (rows["octant"].astype(np.int64) - octant + 1) % OCTANTS
+        until = near[places] & (turned <= 3) & (rows["day"] <= day)
+        kept[until] = KEPT_AT_REPAIR
     return kept
 
 
@@ -545,9 +632,11 @@ class _Plane:
 def _passes(flat: _Plane, way: Vectors, track: Track, day: int, reach_m: float) -> Rows:
     """A row for each cell and octant within reach of the way, with one pass."""
     octants = octant_of(track.heading_deg)
+    # Every second place, ten metres apart, is near enough to all cells within reach: the next ring
+    # but one begins 22 m from it.
     own = [
         h3.latlng_to_cell(lat, lon, RESOLUTION)
-        for lat, lon in zip(track.lat_deg.tolist(), track.lon_deg.tolist(), strict=True)
+        for lat, lon in zip(track.lat_deg[::2].tolist(), track.lon_deg[::2].tolist(), strict=True)
     ]
     about: set[int] = set()
     for cell in set(own):
@@ -650,21 +739,28 @@ def _differs(rows: Rows) -> Flags:
     return answer
 
 
-def _felt(rows: Rows) -> Rows:
-    """The rows of cells that anybody felt: where nobody did there is no defect to weigh."""
-    fresh = np.ones(len(rows), dtype=bool)
-    fresh[1:] = np.diff(rows["cell"]) != 0
-    starts = np.flatnonzero(fresh)
-    if not len(starts):
-        return rows
-    is_felt = np.logical_or.reduceat((rows["weak"] > 0) | (rows["strong"] > 0), starts)
-    kept: Rows = rows[np.repeat(is_felt, np.diff(np.append(starts, len(rows))))]
-    return kept
+def _in_felt_cell(rows: Totals) -> Flags:
+    """(n,): whether the cell of a row was felt, in whatever octant. Nowhere else is a defect."""
+    cells, places = np.unique(rows["cell"], return_inverse=True)
+    felt = np.zeros(len(cells), dtype=bool)
+    felt[places[(rows["weak"] > 0) | (rows["strong"] > 0)]] = True
+    answer: Flags = felt[places]
+    return answer
 
 
-def _joined(parts: list[Rows]) -> Rows:
+def _by_packet(rows: Rows) -> Iterator[tuple[int, Rows]]:
+    """The rows of each packet, in the order they have."""
+    packets = packets_of(rows["cell"])
+    order = np.argsort(packets, kind="stable")
+    rows, packets = rows[order], packets[order]
+    starts = np.flatnonzero(np.diff(packets, prepend=-1)).tolist()
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        yield int(packets[start]), rows[start:end]
+
+
+def _joined(parts: list[Rows], kind: np.dtype[np.void] = ROW) -> Rows:
     """All in one: `np.concatenate` would compare the fields of every part anew."""
-    rows = np.empty(sum(map(len, parts)), dtype=ROW)
+    rows = np.empty(sum(map(len, parts)), dtype=kind)
     first = 0
     for part in parts:
         rows[first : first + len(part)] = part

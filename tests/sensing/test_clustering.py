@@ -115,6 +115,29 @@ def test_a_repair_takes_the_evidence_before_it_away() -> None:
     assert clustering.defects(clustering.added([*worn, *again]), today=TODAY, repaired=repaired)
 
 
+def test_a_repair_is_the_same_before_and_after_the_trips() -> None:
+    worn = [sightings(seed, day=TODAY - 10) for seed in range(8)]
+    fresh = [sightings(seed) for seed in range(8, 16)]
+    (before,) = clustering.defects(clustering.added(worn), today=TODAY)
+    early, late = Evidence(), Evidence()
+    early.repair(before.cell, before.octant, TODAY - 5)
+    for rows in [*worn, *fresh]:
+        early.add(rows)
+    for rows in [*fresh, *worn]:
+        late.add(rows)
+    late.repair(before.cell, before.octant, TODAY - 5)
+    cells = np.unique(worn[0]["cell"])
+    assert np.array_equal(early.near(cells), late.near(cells))
+    (after,) = clustering.defects_on(cells, late.near(cells), TODAY)
+    assert after.first_day == TODAY
+
+
+def test_totals_of_parts_add_up_to_the_totals_of_all() -> None:
+    parts = [sightings(seed, day=TODAY - seed * 40) for seed in range(5)]
+    whole = clustering.totals(clustering.added(parts))
+    assert np.array_equal(whole, clustering.summed([clustering.totals(part) for part in parts]))
+
+
 def test_evidence_fades_with_age() -> None:
     rows = clustering.added([sightings(seed) for seed in range(5)])
     fresh = clustering.defects(rows, today=TODAY, believed=0.01)[0].belief

@@ -1,0 +1,143 @@
+"""What one trip costs: its analysis beside a plain pass of numpy, and its fusion into a million.
+
+The floor is one pass of numpy over the decoded arrays of the trip: the mean and the standard
+deviation of every column, as anybody would print them first. Parsing the upload is shown apart.
+"""
+
+from __future__ import annotations
+
+import io
+import resource
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from sensing import clustering, signal, simulation
+from sensing.arrays import Series
+from sensing.traces import Analysis, Track, Trip
+
+HOUR_S, RATE_HZ = 3600, 50
+
+
+def analysis(repeats: int = 7) -> dict[str, float]:
+    """An hour at 50 Hz with the jitter of a phone: seconds, and as a multiple of the floor."""
+    trip = _hour()
+    columns: list[Series] = [trip.t_s, trip.lat_deg, trip.lon_deg, trip.speed_ms]
+    columns += [np.ascontiguousarray(axis) for axis in trip.acceleration.T]
+
+    def floor() -> None:
+        for column in columns:
+            column.mean(), column.std()
+
+    signal.analyse(trip)
+    # In turns, so that a busy machine is as busy for both; the best of each.
+    floors, takes = [], []
+    for _ in range(repeats):
+        floors.append(_seconds(floor))
+        takes.append(_seconds(lambda: signal.analyse(trip)))
+    text = simulation.csv_of(_hour(seconds=360))
+    parsing = _seconds(lambda: np.loadtxt(io.BytesIO(text), delimiter=",", skiprows=1)) * 10
+    return {
+        "samples": float(len(trip.t_s)),
+        "numpy_pass_ms": min(floors) * 1e3,
+        "analysis_ms": min(takes) * 1e3,
+        "ratio": min(takes) / min(floors),
+        "parsing_csv_ms": parsing * 1e3,
+        "bumps": float(len(signal.analyse(trip).bumps)),
+    }
+
+
+def fusion(bumps: int = 1_000_000, trips: int = 10) -> dict[str, float]:
+    """A new trip of 15 km among so many stored bumps: rows added and defects told anew."""
+    drawn = np.random.default_rng(0)
+    evidence = _city(bumps, drawn)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    takes = []
+    for _ in range(trips):
+        found = Analysis(
+            (), _way(drawn, 15_000.0), 50.0, is_low_rate=False, handled_s=0.0, marks=frozenset()
+        )
+        # Time of the processor: it waits for nothing, and a busy machine tells nothing.
+        started = time.process_time()
+        rows = clustering.sightings(found)
+        clustering.fuse(evidence, rows, today=20_000)
+        takes.append(time.process_time() - started)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "stored_bumps": float(bumps),
+        "stored_rows": float(len(evidence)),
+        "median_ms": float(np.median(takes)) * 1e3,
+        "slowest_ms": max(takes) * 1e3,
+        "memory_of_a_trip_mb": (after - before) / 1024.0,
+    }
+
+
+def _hour(seconds: int = HOUR_S) -> Trip:
+    """Driving at 30 km/h with a bump every fifteen seconds."""
+    drawn = np.random.default_rng(0)
+    count = seconds * RATE_HZ
+    t = np.arange(count) / RATE_HZ + drawn.uniform(-0.002, 0.002, count)
+    felt = drawn.normal(size=(count, 3)) * 0.5 + np.array([0.3, 0.5, 9.8])
+    for at in range(500, count - 50, 15 * RATE_HZ):
+        felt[at : at + 12, 2] += 6.0 * np.sin(np.arange(12) * 0.9)
+    speed = 8.3 + 0.3 * drawn.normal(size=count)
+    lat = 43.6 + np.floor(np.arange(count) / RATE_HZ) * 8.3 / 111_100.0 % 0.1
+    return Trip(1.7e9 + t, lat, np.full(count, 3.87), speed, felt)
+
+
+def _city(bumps: int, drawn: np.random.Generator) -> clustering.Evidence:
+    """Evidence of a city of 100 km²: rows along streets 100 m apart, over thirty days."""
+    evidence = clustering.Evidence(keeps_days=False)
+    stored = 0
+    while stored < bumps:
+        rows = clustering.sightings(
+            Analysis(
+                (), _way(drawn, 40_000.0), 50.0, is_low_rate=False, handled_s=0.0, marks=frozenset()
+            ),
+            day=0,
+        )
+        # One way stands for thirty days of driving it: every row holds bumps of several trips.
+        days = np.repeat(rows, 30)
+        days["day"] = np.tile(np.arange(19_970, 20_000), len(rows))
+        days["passes"] = drawn.integers(1, 20, len(days))
+        is_hit = drawn.random(len(days)) < 0.3
+        days["strong"] = np.where(is_hit, drawn.integers(1, 4, len(days)), 0)
+        days["passes"] += days["strong"]
+        days["weight"] = days["strong"] * 400
+        days["severity"] = days["strong"] * 5000
+        evidence.add(days)
+        # A bump stands in about four rows: those of the cells within its reach.
+        stored += int(days["strong"].sum()) // 4
+    return evidence
+
+
+def _way(drawn: np.random.Generator, length_m: float) -> Track:
+    """A drive through a grid of streets, 400 m between turns."""
+    north, east = drawn.uniform(0, 10_000, 2)
+    heading = float(drawn.choice([0.0, 90.0, 180.0, 270.0]))
+    places, headings = [], []
+    for _ in range(int(length_m / 400)):
+        heading = (heading + float(drawn.choice([-90.0, 0.0, 90.0]))) % 360.0
+        along = np.arange(0.0, 400.0, 5.0)
+        turn = np.radians(heading)
+        places.append(np.stack([north + along * np.cos(turn), east + along * np.sin(turn)], 1))
+        headings.append(np.full(len(along), heading))
+        north = (places[-1][-1, 0]) % 10_000
+        east = (places[-1][-1, 1]) % 10_000
+    way = np.concatenate(places)
+    count = len(way)
+    t: Series = 20_000 * 86_400.0 + np.arange(float(count)) * 0.6
+    return Track(
+        t,
+        43.55 + way[:, 0] / 111_100.0,
+        3.80 + way[:, 1] / 80_600.0,
+        np.concatenate(headings),
+        np.full(count, 4.0),
+    )
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
