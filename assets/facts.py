@@ -74,21 +74,24 @@ class Facts:
 # The sphere errs against the ellipsoid by a little: what is just outside is measured afterwards.
 _NEAREST = sa.text(
     f"""
-    SELECT DISTINCT ON (place) place, id, kind_id, lat, lon FROM (
-        SELECT q.place, a.id, a.kind_id, a.lat, a.lon, q.radius_m,
-               2 * {MEAN_RADIUS_M} * asin(least(1.0, sqrt(
-                   power(sind((a.lat - q.lat) / 2), 2)
-                   + cosd(a.lat) * cosd(q.lat) * power(sind((a.lon - q.lon) / 2), 2)
-               ))) AS away
-          FROM unnest(
-                   :places ::integer[], :kinds ::integer[], :lows ::bigint[], :highs ::bigint[],
-                   :lats ::float8[], :lons ::float8[], :radii ::float8[]
-               ) AS q(place, kind_id, low, high, lat, lon, radius_m)
-          JOIN assets AS a
-            ON a.kind_id = q.kind_id AND a.cell BETWEEN q.low AND q.high
-               AND a.state IN ({THERE_SQL})
-    ) AS near
-     WHERE away <= radius_m * 1.006 + 1
-     ORDER BY place, away, id
+    SELECT DISTINCT ON (q.place) q.place, a.id, a.kind_id, a.lat, a.lon
+      FROM unnest(
+               :places ::integer[], :kinds ::integer[], :lows ::bigint[], :highs ::bigint[],
+               :lats ::float8[], :lons ::float8[], :radii ::float8[]
+           ) AS q(place, kind_id, low, high, lat, lon, radius_m)
+     CROSS JOIN LATERAL (
+           SELECT a.id, a.kind_id, a.lat, a.lon,
+                  2 * {MEAN_RADIUS_M} * asin(least(1.0, sqrt(
+                      power(sind((a.lat - q.lat) / 2), 2)
+                      + cosd(a.lat) * cosd(q.lat) * power(sind((a.lon - q.lon) / 2), 2)
+                  ))) AS away
+             FROM assets AS a
+            WHERE a.kind_id = q.kind_id AND a.cell BETWEEN q.low AND q.high
+              AND a.state IN ({THERE_SQL})
+           -- Each range is a stretch of an index.
+           OFFSET 0
+           ) AS a
+     WHERE a.away <= q.radius_m * 1.006 + 1
+     ORDER BY q.place, a.away, a.id
     """
 )

@@ -168,10 +168,21 @@ def page(
     return Page(found, following)
 
 
-def whole_box(session: Session, filters: Filters, *, most: int) -> list[Found] | None:
-    """All assets of a box, or None where it holds more than `most`."""
-    rows = _rows(session, filters, None, most + 1)
-    return None if len(rows) > most else _found(session, rows)
+def written(
+    session: Session, filters: Filters, *, cursor: str | None = None, limit: int
+) -> Page[Any]:
+    """The same page as rows that are written as they are: attributes and instants as JSON text.
+
+    Not of a circle, which is measured. A map asks for five hundred at once; to make values of what
+    becomes text again would take most of the time.
+
+    Raises:
+        BadCursorError: the cursor is of no such list.
+    """
+    rows = _rows(session, filters, _unpacked(cursor), limit + 1, columns=_WRITTEN)
+    if len(rows) <= limit:
+        return Page(rows, None)
+    return Page(rows[:limit], pack(rows[limit - 1].cell, rows[limit - 1].id))
 
 
 def nearest(session: Session, filters: Filters, *, most: int) -> list[Found]:
@@ -198,8 +209,11 @@ def nearest(session: Session, filters: Filters, *, most: int) -> list[Found]:
         )
         rings.append(
             f"""ring_{number} AS MATERIALIZED (
-                SELECT a.id, {_DISTANCE} AS away FROM {plan.source(f"_{number}")}
-                 WHERE {plan.where} AND {_DISTANCE} <= :radius_{number}{enough})"""
+                SELECT a.id, a.away FROM {plan.ranges(f"_{number}")}
+                 CROSS JOIN LATERAL (
+                       SELECT a.id, {_DISTANCE} AS away FROM assets AS a
+                        WHERE {plan.lies_in_range} AND {plan.where} {_RANGE_BY_RANGE}) AS a
+                 WHERE a.away <= :radius_{number}{enough})"""
         )
     union = " UNION ".join(f"SELECT id, away FROM ring_{number}" for number in range(len(radii)))
     statement = f"""
@@ -221,11 +235,17 @@ def clusters(session: Session, filters: Filters) -> list[Cluster]:
         return []
     resolution = cluster_resolution(filters.box)
     statement = f"""
-        SELECT min(a.cell) AS cell, a.kind_id, count(*) AS count,
-               avg(a.lat) AS lat, avg(a.lon) AS lon, max(a.lon) - min(a.lon) AS width
-          FROM {plan.source("")}
-         WHERE {plan.where}
-         GROUP BY a.cell >> :shift, a.kind_id
+        SELECT min(a.cell) AS cell, a.kind_id, sum(a.count)::integer AS count,
+               sum(a.lat) / sum(a.count) AS lat, sum(a.lon) / sum(a.count) AS lon,
+               max(a.east) - min(a.west) AS width
+          FROM {plan.ranges("")}
+         CROSS JOIN LATERAL (
+               SELECT min(a.cell) AS cell, a.cell >> :shift AS prefix, a.kind_id,
+                      count(*) AS count, sum(a.lat) AS lat, sum(a.lon) AS lon,
+                      min(a.lon) AS west, max(a.lon) AS east
+                 FROM assets AS a WHERE {plan.lies_in_range} AND {plan.where}
+                GROUP BY a.cell >> :shift, a.kind_id) AS a
+         GROUP BY a.prefix, a.kind_id
     """
     values = {
         **plan.values,
@@ -316,6 +336,14 @@ def teams(session: Session, ids: Collection[int]) -> dict[int, tuple[str, Mappin
 
 _COLUMNS = """a.id, a.jurisdiction_id, a.kind_id, a.code, a.lat, a.lon, a.cell, a.attributes,
     a.state, a.owner_team_id, a.version, a.since, a.created_at, a.adopters"""
+
+_WRITTEN = """a.id::text AS id, a.kind_id, a.code, a.lat, a.lon, a.cell,
+    a.attributes::text AS attributes, a.state, a.owner_team_id, a.version,
+    to_json(a.since AT TIME ZONE 'UTC') #>> '{}' AS since, a.adopters"""
+
+#: Keeps the planner from joining all ranges with all assets and only then comparing: each range is
+#: a stretch of an index.
+_RANGE_BY_RANGE = "OFFSET 0"
 
 #: By the haversine formula on a sphere.
 _DISTANCE = f"""(2 * {MEAN_RADIUS_M} * asin(least(1.0, sqrt(
@@ -422,7 +450,12 @@ def _in_box(box: Box, values: dict[str, Any]) -> str:
 
 
 def _rows(
-    session: Session, filters: Filters, after: tuple[int, UUID] | None, count: int
+    session: Session,
+    filters: Filters,
+    after: tuple[int, UUID] | None,
+    count: int,
+    *,
+    columns: str = _COLUMNS,
 ) -> Sequence[Any]:
     """That many rows beyond the cursor, in order; one statement."""
     plan = _plan(session, filters)
@@ -449,12 +482,12 @@ def _rows(
     if "words" in values:
         # Few fit words: they are found first, and sorted.
         statement = f"""
-            SELECT {_COLUMNS} FROM {plan.source("")} WHERE {where}
+            SELECT {columns} FROM {plan.source("")} WHERE {where}
              ORDER BY a.cell, a.id LIMIT :count
         """
     else:
         statement = f"""
-            SELECT {_COLUMNS}
+            SELECT {columns}
               FROM {plan.ranges("")}
              CROSS JOIN LATERAL (
                    SELECT a.* FROM assets AS a WHERE {plan.lies_in_range} AND {where}

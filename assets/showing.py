@@ -1,11 +1,13 @@
 """Assets as GeoJSON features, in the reader's language; who of the staff did what, for staff only.
 
-Lists are written as they are, without the schema that documents them: half the time of a list of
-five hundred would go into copying its members. A test holds the documents to their schemas.
+Lists are written as text, row by row, without the schema that documents them: most of the time of
+a list of five hundred would go into making objects and reading them again. Tests hold the texts to
+`feature` and the documents to their schemas.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,20 +22,17 @@ from reports.showing import Look
 
 Teams = Mapping[int, tuple[str, Mapping[str, str]]]
 
+_BOOLEANS = {True: "true", False: "false"}
+
 
 def feature(found: Found, look: Look, teams: Teams) -> dict[str, Any]:
     """One asset."""
     kind = found.kind
-    team = teams.get(found.team_id) if found.team_id is not None else None
     properties: dict[str, Any] = {
         "code": found.code,
-        "kind": kind.code,
-        "kind_name": look.say(kind.names, found.place),
-        "icon": kind.icon,
-        "jurisdiction": found.place.code,
+        **_of_kind(kind, found.place, look),
         "state": found.state.value,
         "attributes": dict(found.attributes),
-        "adoptable": kind.is_adoptable,
         "adopted": found.adopters > 0,
         "free": has_room(
             found.state,
@@ -41,9 +40,7 @@ def feature(found: Found, look: Look, teams: Teams) -> dict[str, Any]:
             adopters=found.adopters,
             capacity=kind.adoption.capacity,
         ),
-        "owner": None
-        if team is None
-        else {"code": team[0], "name": look.say(team[1], found.place)},
+        "owner": _owner(found.team_id, found.place, look, teams),
         "version": found.version,
         "since": found.since.isoformat().replace("+00:00", "Z"),
     }
@@ -58,6 +55,47 @@ def feature(found: Found, look: Look, teams: Teams) -> dict[str, Any]:
         },
         "properties": properties,
     }
+
+
+def written(
+    rows: Sequence[Any],
+    kinds: Mapping[int, tuple[KindEntry, JurisdictionRef]],
+    look: Look,
+    teams: Teams,
+) -> list[str]:
+    """Each row of `queries.written` as the JSON text of its feature: what `feature` says of it.
+
+    Args:
+        kinds: by id, each with its city.
+    """
+    of_kinds = {
+        id_: json.dumps(_of_kind(kind, place, look), ensure_ascii=False)[1:-1]
+        for id_, (kind, place) in kinds.items()
+    }
+    owners: dict[tuple[int, int | None], str] = {}
+    texts: list[str] = []
+    for row in rows:
+        kind, place = kinds[row.kind_id]
+        key = (row.kind_id, row.owner_team_id)
+        if key not in owners:
+            team_id = kind.owner_team_id if row.owner_team_id is None else row.owner_team_id
+            owners[key] = json.dumps(_owner(team_id, place, look, teams), ensure_ascii=False)
+        is_free = has_room(
+            AssetState(row.state),
+            is_adoptable=kind.is_adoptable,
+            adopters=row.adopters,
+            capacity=kind.adoption.capacity,
+        )
+        texts.append(
+            f'{{"type": "Feature", "id": "{row.id}", "geometry": {{"type": "Point",'
+            f' "coordinates": [{round(row.lon, 7)!r}, {round(row.lat, 7)!r}]}},'
+            f' "properties": {{"code": {json.dumps(row.code, ensure_ascii=False)},'
+            f' {of_kinds[row.kind_id]}, "state": "{row.state}",'
+            f' "attributes": {row.attributes}, "adopted": {_BOOLEANS[row.adopters > 0]},'
+            f' "free": {_BOOLEANS[is_free]}, "owner": {owners[key]},'
+            f' "version": {row.version}, "since": "{row.since}Z"}}}}'
+        )
+    return texts
 
 
 def cluster(counted: Cluster) -> dict[str, Any]:
@@ -143,6 +181,24 @@ def kind(entry: KindEntry, place: JurisdictionRef, look: Look) -> dict[str, Any]
         },
         "confirmations": entry.corrections.confirmations,
     }
+
+
+def _of_kind(kind: KindEntry, place: JurisdictionRef, look: Look) -> dict[str, Any]:
+    """What is the same of all assets of a kind."""
+    return {
+        "kind": kind.code,
+        "kind_name": look.say(kind.names, place),
+        "icon": kind.icon,
+        "jurisdiction": place.code,
+        "adoptable": kind.is_adoptable,
+    }
+
+
+def _owner(
+    team_id: int | None, place: JurisdictionRef, look: Look, teams: Teams
+) -> dict[str, str] | None:
+    team = None if team_id is None else teams.get(team_id)
+    return None if team is None else {"code": team[0], "name": look.say(team[1], place)}
 
 
 def _attribute(

@@ -82,30 +82,53 @@ def list_assets(query: dict[str, Any]) -> Response:
     reader = look(query)
     with reading() as session:
         filters = _filters(session, query)
-        found: Sequence[Found] | None
-        following = None
-        if "nearest" in query:
-            found = queries.nearest(session, filters, most=query["nearest"])
-        elif _may_cluster(query):
-            found = queries.whole_box(session, filters, most=query.get("limit", MOST_IN_BOX))
-        else:
-            page = queries.page(
-                session, filters, cursor=query.get("cursor"), limit=query.get("limit", PAGE)
-            )
-            found, following = page.items, page.next
-        if found is None:
+        if "near" in query:
+            return _near(session, filters, query, reader)
+        is_clustering = _may_cluster(query)
+        limit = query.get("limit", MOST_IN_BOX if is_clustering else PAGE)
+        page = queries.written(session, filters, cursor=query.get("cursor"), limit=limit)
+        if is_clustering and page.next is not None:
             counted = queries.clusters(session, filters)
-            document = showing.collection(
-                [showing.cluster(each) for each in counted],
-                None,
-                clustered=True,
-                total=sum(each.count for each in counted),
+            return _geojson(
+                showing.collection(
+                    [showing.cluster(each) for each in counted],
+                    None,
+                    clustered=True,
+                    total=sum(each.count for each in counted),
+                )
             )
-        else:
-            teams = queries.teams(session, _team_ids(found))
-            features = [showing.feature(each, reader, teams) for each in found]
-            document = showing.collection(features, following, clustered=False)
-    return _geojson(document)
+        kinds = {
+            kind.id: (kind, place)
+            for place in filters.places
+            for kind in kinds_of(session, place.id).offered()
+        }
+        owners = {kinds[row.kind_id][0].owner_team_id for row in page.items}
+        owners |= {row.owner_team_id for row in page.items}
+        teams = queries.teams(session, {id_ for id_ in owners if id_ is not None})
+        texts = showing.written(page.items, kinds, reader, teams)
+    following = current_app.json.dumps(page.next)
+    return _described(
+        current_app.response_class(
+            f'{{"type": "FeatureCollection", "features": [{", ".join(texts)}],'
+            f' "next": {following}, "clustered": false}}\n'
+        )
+    )
+
+
+def _near(session: Session, filters: Filters, query: dict[str, Any], reader: Look) -> Response:
+    """A page of those within a circle, or the nearest ones, with their distances."""
+    found: Sequence[Found]
+    following = None
+    if "nearest" in query:
+        found = queries.nearest(session, filters, most=query["nearest"])
+    else:
+        page = queries.page(
+            session, filters, cursor=query.get("cursor"), limit=query.get("limit", PAGE)
+        )
+        found, following = page.items, page.next
+    teams = queries.teams(session, _team_ids(found))
+    features = [showing.feature(each, reader, teams) for each in found]
+    return _geojson(showing.collection(features, following, clustered=False))
 
 
 @blueprint.route("/assets/<uuid:asset_id>", methods=["GET"])
@@ -325,7 +348,11 @@ def _before(cursor: str | None) -> int | None:
 
 
 def _geojson(document: dict[str, Any], *, is_private: bool = False) -> Response:
-    response = jsonify(document)
+    return _described(jsonify(document), is_private=is_private)
+
+
+def _described(response: Response, *, is_private: bool = False) -> Response:
+    """The response with the headers of GeoJSON."""
     response.mimetype = GEOJSON
     response.vary.update(("Accept-Language", "Authorization"))
     response.headers["Cache-Control"] = "private, no-store" if is_private else "no-cache"

@@ -89,6 +89,26 @@ def test_a_list_is_geojson_and_what_its_schema_says(
     assert (answer.json["next"], answer.json["clustered"]) == (None, False)
 
 
+def test_a_list_says_of_an_asset_what_the_asset_itself_says(
+    client: FlaskClient, session: Session, city: Jurisdiction
+) -> None:
+    team = new_team(session, city, names={"fr": 'L’"eau"', "en": "Water"})
+    kind = new_asset_kind(session, city, adoption={"capacity": 2}, icon="hydrant")
+    never = new_asset_kind(session, city, is_adoptable=False, names={"fr": "Œil", "en": "Eye"})
+    odd = 'a "quoted" \\ é 💧 </script>'
+    new_asset(session, kind, code=odd, attributes={"name": odd, "n": 1.5, "l": ["a", None]})
+    new_asset(session, kind, adopters=1, owner_team_id=team.id)
+    new_asset(session, kind, adopters=2, state=AssetState.OUT_OF_ORDER)
+    new_asset(session, never, state=AssetState.OUT_OF_ORDER)
+    new_asset(session, kind, state=AssetState.MOVED)
+    states = ",".join(AssetState)
+    features = listed(client, f"bbox={bbox()}&state={states}&locale=fr")["features"]
+    assert len(features) == 5
+    for feature in features:
+        whole = client.get(f"/api/v1/assets/{feature['id']}?locale=fr").json
+        assert feature == {name: whole[name] for name in feature}
+
+
 def test_a_list_costs_the_same_statements_however_long_it_is(
     client: FlaskClient, session: Session, kind: AssetKind
 ) -> None:
