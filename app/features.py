@@ -24,7 +24,6 @@ def register_features(app: Flask, json_api: Api) -> None:
     from accounts.views import blueprint as accounts
     from app.person_data_views import blueprint as person_data
     from assets.adoption.views import blueprint as adoption
-    from assets.facts import Facts
     from assets.views import blueprint as assets
     from notifications.views import blueprint as notifications
     from open311 import views as open311
@@ -56,8 +55,6 @@ def register_features(app: Flask, json_api: Api) -> None:
     app.extensions["oidc"] = oidc.Connector(settings.client_secrets, settings.outgoing_allow)
     # What was reported and followed under a contact belongs to whoever proves it.
     app.extensions["belongings"] = own
-    # What reports ask of the register of assets.
-    app.extensions["asset_facts"] = Facts()
     for blueprint in (
         accounts,
         security,

@@ -13,6 +13,7 @@ from flask.sessions import NullSession, SessionInterface, SessionMixin
 
 from app.config import Settings
 from app.embedded import layout
+from assets.facts import Facts
 from assets.owning import Owners
 from core import logging
 from core.db import SINGLE_WRITES, db, refuse_dead_connections, single_writes
@@ -44,8 +45,9 @@ def lay(settings: Settings | None = None) -> Flask:
         MAX_FORM_PARTS=1000,
     )
 
-    # Reports know no register of assets: who asks for an owner is answered from here.
+    # Reports know no register of assets: what they ask of one is answered from here.
     app.extensions["asset_owners"] = Owners()
+    app.extensions["asset_facts"] = Facts()
     app.extensions["storage"] = open_storage(settings.storage_url, settings.data_dir)
     db.init_app(app)
     with app.app_context():
