@@ -2,6 +2,8 @@
 
 A file comes from another system and years ago: a row that cannot be understood is put aside with
 its line and the reason, and the others are read. Only a file that is no such file at all stops.
+What is only decided about, not kept, is read with more patience (`read_to_decide`): an answer is
+owed for every row, whatever is missing in it.
 
 Times are the city's own clock unless they say otherwise. `fallback_location` marks the point that
 the other system writes when it knows none (Boston's is its city hall): such a case has an address
@@ -26,6 +28,9 @@ from geo.measures import Point
 
 #: Without these there is nothing to replay.
 NEEDED = ("id", "opened_at", "closed_at", "type", "address", "lat", "lon", "fallback_location")
+
+#: Without these there is nothing to decide about.
+NEEDED_TO_DECIDE = ("id", "opened_at", "type")
 
 #: With these it can be said how far our routes and wards are those of the city.
 COMPARED = ("reason", "department", "queue", "ward")
@@ -133,6 +138,11 @@ class CaseFile:
     bad: Sequence[BadRow]
     columns: frozenset[str]
 
+    def ids(self) -> list[str]:
+        """The id of each row in the order of the file, of those that were put aside too."""
+        rows: list[PastCase | BadRow] = [*self.cases, *self.bad]
+        return [row.id for row in sorted(rows, key=lambda row: row.line)]
+
 
 class _RowError(ValueError):
     def __init__(self, fault: Fault, reason: str) -> None:
@@ -146,25 +156,46 @@ def read(path: Path, zone: ZoneInfo, *, now: datetime) -> CaseFile:
     Raises:
         CaseFileError: it cannot be read as such a file.
     """
+    return _read(path, zone, now, NEEDED, is_patient=False)
+
+
+def read_to_decide(path: Path, zone: ZoneInfo, *, now: datetime) -> CaseFile:
+    """The same for a file whose cases are decided about: other columns than these few may lack.
+
+    A closing or position that cannot be read is none, a text of another encoding is read as far
+    as it goes. Rows without an id, a type or a day are still put aside.
+
+    Raises:
+        CaseFileError: it cannot be read as such a file.
+    """
+    return _read(path, zone, now, NEEDED_TO_DECIDE, is_patient=True)
+
+
+def _read(
+    path: Path, zone: ZoneInfo, now: datetime, needed: Sequence[str], *, is_patient: bool
+) -> CaseFile:
     cases: list[PastCase] = []
     bad: list[BadRow] = []
     lines: dict[str, int] = {}
     try:
         rows = _rows(path)
         header = [name.strip() for name in next(rows, (0, []))[1]]
-        missing = [name for name in NEEDED if name not in header]
+        missing = [name for name in needed if name not in header]
         if missing:
             raise CaseFileError(
                 f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
-                f"the first line must name at least {', '.join(NEEDED)}."
+                f"the first line must name at least {', '.join(needed)}."
             )
+        column_of_id = header.index("id")
         for line, fields in rows:
             if not fields:
                 continue
-            id_ = ""
+            id_ = _readable(fields[column_of_id]).strip()[:80] if column_of_id < len(fields) else ""
             try:
-                row = _named(header, fields)
+                row = _named(header, fields, is_patient=is_patient)
                 id_ = row["id"][:80]
+                if is_patient:
+                    _make_good(row, zone, now)
                 case = _case(line, row, zone, now)
                 if case.id in lines:
                     raise _RowError(
@@ -215,8 +246,7 @@ def told(path: Path, zone: ZoneInfo, *, with_labels: bool = True) -> list[ToldCa
             index = at[part]
             if index is None or index >= len(fields):
                 return ""
-            text = fields[index].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-            return clean(text).strip()[:LONGEST_WORDS]
+            return clean(_readable(fields[index])).strip()[:LONGEST_WORDS]
 
         for _, fields in rows:
             if not fields:
@@ -265,7 +295,12 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             line = reader.line_num + 1
 
 
-def _named(header: Sequence[str], fields: Sequence[str]) -> Mapping[str, str]:
+def _readable(text: str) -> str:
+    """The text with a mark for each byte that was none of UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _named(header: Sequence[str], fields: Sequence[str], *, is_patient: bool) -> dict[str, str]:
     if len(fields) != len(header):
         raise _RowError(Fault.COLUMNS, f"it has {len(fields)} fields, not {len(header)}")
     row = dict(zip(header, (field.strip() for field in fields), strict=True))
@@ -274,10 +309,36 @@ def _named(header: Sequence[str], fields: Sequence[str]) -> Mapping[str, str]:
         if value.isascii() and value.isprintable():
             continue
         if any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise _RowError(Fault.ENCODING, f"{name} is not UTF-8")
+            if not is_patient:
+                raise _RowError(Fault.ENCODING, f"{name} is not UTF-8")
+            row[name] = value = _readable(value)
         if value != clean(value):
             row[name] = clean(value)
     return row
+
+
+def _make_good(row: dict[str, str], zone: ZoneInfo, now: datetime) -> None:
+    """Blank what cannot be read in the parts that a row can do without, columns that lack too."""
+    for name in NEEDED:
+        row.setdefault(name, "")
+    try:
+        _point(row)
+    except _RowError:
+        row["lat"] = row["lon"] = row["fallback_location"] = ""
+    if not row["closed_at"]:
+        return
+    try:
+        # As late as the text can mean, in the hour that the clock shows twice.
+        closed_at = _instant("closed_at", row["closed_at"], zone, fold=1)
+        opened_at = _instant("opened_at", row["opened_at"], zone)
+    except _RowError:
+        row["closed_at"] = ""
+        return
+    if closed_at > now:
+        row["closed_at"] = ""
+    elif closed_at < opened_at:
+        # A day without its hour, or two clocks: over at once, whenever that was.
+        row["closed_at"] = row["opened_at"]
 
 
 def _case(line: int, row: Mapping[str, str], zone: ZoneInfo, now: datetime) -> PastCase:

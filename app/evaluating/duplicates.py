@@ -9,24 +9,27 @@ from __future__ import annotations
 import csv
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
 
+from app.evaluating.options import OutFile, zone_named
 from core.clock import utc_now
 from reports import case_files
-from reports.case_files import CaseFileError, PastCase
+from reports.case_files import CaseFile, CaseFileError, PastCase
 from reports.duplicates import replaying
 from reports.duplicates.judging import default_model
 from reports.duplicates.model import Model, ModelError
+from reports.duplicates.replaying import Decided
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-_OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
+_OUT = OutFile()
 
 #: How often the bar moves.
 _STEP = 200
@@ -54,8 +57,8 @@ def duplicates_command(
     """Decide every case in time order: writes `id,duplicate,parent_id,score,candidates`.
 
     `duplicate` is 1 where the judge would have joined the report or asked staff; candidates are
-    ids, best first, joined by `|`. With --train and --labels it first learns from those; cases of
-    --train that came before can be named as parents.
+    ids, best first, joined by `|`. The rows stand as in --cases. With --train and --labels it
+    first learns from those; cases of --train that came before can be named as parents.
     """
     if (train_file is None) != (labels_file is None):
         raise click.UsageError("--train and --labels belong together.")
@@ -64,10 +67,10 @@ def duplicates_command(
     started = time.monotonic()
     clock = zone_named(zone)
     try:
-        cases = _read(cases_file, clock)
-        before: list[PastCase] = []
+        file = _read(cases_file, clock)
+        before: Sequence[PastCase] = ()
         if train_file is not None and labels_file is not None:
-            before = _read(train_file, clock)
+            before = _read(train_file, clock).cases
             model = _learn(before, labels_file, clock, train_file.name, name)
             if save_model is not None:
                 save_model.write_text(model.as_text(), encoding="utf-8")
@@ -75,8 +78,9 @@ def duplicates_command(
             model = Model.load(model_file.read_text(encoding="utf-8"))
         else:
             model = default_model()
-        decided = _decide(model, clock, cases, before, out)
-    except (CaseFileError, ModelError, ValueError) as error:
+        decided = _decide(model, clock, file, before)
+        _write(file, decided, out)
+    except (CaseFileError, ModelError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(
         f"{len(decided)} cases decided by model {model.version}"
@@ -85,23 +89,15 @@ def duplicates_command(
     )
 
 
-def zone_named(name: str) -> ZoneInfo:
-    """The time zone; a sentence for the operator where there is none of that name."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise click.UsageError(f"There is no time zone {name!r}.") from error
-
-
-def _read(path: Path, clock: ZoneInfo) -> list[PastCase]:
-    file = case_files.read(path, clock, now=utc_now())
+def _read(path: Path, clock: ZoneInfo) -> CaseFile:
+    file = case_files.read_to_decide(path, clock, now=utc_now())
     if file.bad:
-        click.echo(f"{path}: {len(file.bad)} rows left out, first {file.bad[0]}", err=True)
-    return list(file.cases)
+        click.echo(f"{path}: {len(file.bad)} rows not understood, first {file.bad[0]}", err=True)
+    return file
 
 
 def _learn(
-    cases: list[PastCase], labels_file: Path, clock: ZoneInfo, source: str, name: str | None
+    cases: Sequence[PastCase], labels_file: Path, clock: ZoneInfo, source: str, name: str | None
 ) -> Model:
     # NumPy and scikit-learn: only where something is learnt.
     from reports.duplicates import training
@@ -118,27 +114,33 @@ def _learn(
 
 
 def _decide(
-    model: Model, clock: ZoneInfo, cases: list[PastCase], before: list[PastCase], out: Path
-) -> list[replaying.Decided]:
-    decided = []
-    with out.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("id", "duplicate", "parent_id", "score", "candidates"))
-        bar: ProgressBar[int] = click.progressbar(
-            length=len(cases), label="Deciding", file=sys.stderr
-        )
-        with bar:
-            for each in replaying.decide(model, clock, cases, before):
-                decided.append(each)
-                writer.writerow(
-                    (
-                        each.id,
-                        int(each.is_duplicate),
-                        (each.parent or "") if each.is_duplicate else "",
-                        f"{each.score:.4f}",
-                        "|".join(each.candidates),
-                    )
-                )
-                if len(decided) % _STEP == 0:
-                    bar.update(_STEP)
+    model: Model, clock: ZoneInfo, file: CaseFile, before: Sequence[PastCase]
+) -> dict[str, Decided]:
+    decided = {}
+    bar: ProgressBar[int] = click.progressbar(
+        length=len(file.cases), label="Deciding", file=sys.stderr
+    )
+    with bar:
+        for each in replaying.decide(model, clock, file.cases, before):
+            decided[each.id] = each
+            if len(decided) % _STEP == 0:
+                bar.update(_STEP)
     return decided
+
+
+def _write(file: CaseFile, decided: Mapping[str, Decided], out: Path) -> None:
+    """An answer for each row of the file, in its order: what was not understood is no duplicate."""
+    with out.open("w", encoding="utf-8", newline="") as target:
+        writer = csv.writer(target, lineterminator="\n")
+        writer.writerow(("id", "duplicate", "parent_id", "score", "candidates"))
+        for id_ in file.ids():
+            each = decided.get(id_) or Decided(id_, False, None, 0.0, ())
+            writer.writerow(
+                (
+                    each.id,
+                    int(each.is_duplicate),
+                    (each.parent or "") if each.is_duplicate else "",
+                    f"{each.score:.4f}",
+                    "|".join(each.candidates),
+                )
+            )

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from app.evaluating import figures
-from app.evaluating.duplicates import zone_named
+from app.evaluating.options import zone_named
 from core.clock import utc_now
 from core.text import fold
 from geo.measures import distance_m

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import click
 
+from app.evaluating.options import zone_named
 from core.clock import utc_now
 from reports import case_files
 from reports.case_files import CaseFileError
@@ -28,8 +28,9 @@ def forecast_command(cases_file: Path, zone: str, area: str | None) -> None:
 
     A case still open when the file ends is compared as far as it was seen.
     """
+    clock = zone_named(zone)
     try:
-        file = case_files.read(cases_file, ZoneInfo(zone), now=utc_now())
+        file = case_files.read(cases_file, clock, now=utc_now())
     except CaseFileError as error:
         raise click.ClickException(str(error)) from error
     for name, way in evaluation.ways(area).items():

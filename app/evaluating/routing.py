@@ -10,16 +10,17 @@ import csv
 import json
 from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import click
 
+from app.evaluating.options import OutFile, zone_named
 from core.clock import utc_now
 from geo.areas import AreaIndex, AreaRef, AreaShape, PolygonError
 from reports import case_files
 from reports.case_files import CaseFile, CaseFileError
 from reports.routing import evaluation
-from reports.routing.evaluation import Router, Tally
+from reports.routing.evaluation import Routed, Router, Tally
 from reports.words.scoring import Share
 
 #: Cases on a bridge or a pier lie a little outside the wards, as in `app.boston`.
@@ -31,7 +32,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.command("routing")
 @click.option("--train", "train_file", type=_FILE, required=True, help="What to learn from.")
 @click.option("--cases", "cases_file", type=_FILE, help="What to route.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False, writable=True))
+@click.option("--out", type=OutFile())
 @click.option("--zone", default="UTC", show_default=True, help="Of times that do not say theirs.")
 @click.option("--country", default="", help="Whose public holidays may count, such as US.")
 @click.option("--subdivision", help="Of the country, such as MA.")
@@ -56,10 +57,7 @@ def routing_command(
     """
     if (cases_file is None) != (out is None):
         raise click.UsageError("--cases and --out belong together.")
-    try:
-        zone_info = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise click.UsageError(f"There is no time zone {zone!r}.") from error
+    zone_info = zone_named(zone)
     try:
         train = _read(train_file, zone_info)
         if cases_file is not None and out is not None:
@@ -82,25 +80,29 @@ def routing_command(
         if wards is not None:
             agreed = evaluation.ward_agreement(train.cases, _index(wards, ward_property))
             click.echo(f"\nward by polygon as the record says  {Share(agreed.right, agreed.of)}")
-    except (CaseFileError, PolygonError, ValueError) as error:
+    except (CaseFileError, PolygonError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 
 def _read(path: Path, zone: ZoneInfo) -> CaseFile:
-    file = case_files.read(path, zone, now=utc_now())
+    file = case_files.read_to_decide(path, zone, now=utc_now())
     if file.bad:
-        click.echo(f"{path}: {len(file.bad)} rows left out, the first: {file.bad[0]}", err=True)
+        click.echo(
+            f"{path}: {len(file.bad)} rows not understood, the first: {file.bad[0]}", err=True
+        )
     return file
 
 
 def _write(router: Router, file: CaseFile, out: Path, zone: ZoneInfo) -> None:
+    """An answer for each row of the file, in its order; of what was not understood only the id."""
+    routed = {case.id: router.route(case) for case in file.cases}
     with out.open("w", encoding="utf-8", newline="") as target:
         writer = csv.writer(target, lineterminator="\n")
         writer.writerow(("id", "department", "queue", "due_at"))
-        for case in file.cases:
-            routed = router.route(case)
-            due = "" if routed.due_at is None else _local(routed.due_at, zone)
-            writer.writerow((routed.id, routed.department, routed.queue, due))
+        for id_ in file.ids():
+            each = routed.get(id_) or Routed(id_, "", "", None)
+            due = "" if each.due_at is None else _local(each.due_at, zone)
+            writer.writerow((each.id, each.department, each.queue, due))
     click.echo(f"{len(file.cases)} cases; {len(router.table.rules)} rules", err=True)
 
 

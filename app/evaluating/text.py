@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import click
 from ruamel.yaml import YAML
 
+from app.evaluating.options import OutFile, zone_named
 from reports import case_files
 from reports.case_files import CaseFileError
 from reports.words import evaluation, prior
@@ -36,7 +37,7 @@ WINDOWS, REPEATS = 4, 5
 @click.option("--train", "train_file", type=_FILE, help="What to learn from.")
 @click.option("--catalogue", type=_FILE, help="Instead: judge a services.yaml alone on --cases.")
 @click.option("--cases", "cases_file", type=_FILE, help="What to propose a service for.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False, writable=True))
+@click.option("--out", type=OutFile())
 @click.option("--fewest", default=FEWEST, show_default=True, help="Rarer ones are 'other'.")
 @click.option("--repeats", default=REPEATS, show_default=True, help="Of the five folds.")
 @click.option("--zone", default="UTC", show_default=True, help="Of times that do not say theirs.")
@@ -55,22 +56,23 @@ def text_command(
     Without --cases, --train judges itself: repeated folds and, where it has times, the past the
     future, with baselines and 95 % intervals.
     """
+    clock = zone_named(zone)
     if catalogue is not None and cases_file is not None:
-        _judge_catalogue(catalogue, cases_file, zone)
+        _judge_catalogue(catalogue, cases_file, clock)
         return
     if train_file is None:
         raise click.UsageError("--train is needed, or --catalogue with --cases.")
     if (cases_file is None) != (out is None):
         raise click.UsageError("--cases and --out belong together.")
     try:
-        told = case_files.told(train_file, ZoneInfo(zone))
+        told = case_files.told(train_file, clock)
         examples = [Example(case.text, case.label, case.at) for case in told if case.label]
         if cases_file is None or out is None:
             _judge(examples, fewest, repeats)
         else:
-            judged = case_files.told(cases_file, ZoneInfo(zone), with_labels=False)
+            judged = case_files.told(cases_file, clock, with_labels=False)
             _propose(examples, judged, out, fewest)
-    except (CaseFileError, ValueError) as error:
+    except (CaseFileError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -112,7 +114,7 @@ def _judge(examples: Sequence[Example], fewest: int, repeats: int) -> None:
                 _say(f"{name}, {period}", window)
 
 
-def _judge_catalogue(catalogue: Path, cases_file: Path, zone: str) -> None:
+def _judge_catalogue(catalogue: Path, cases_file: Path, clock: ZoneInfo) -> None:
     """What a city would be proposed before it has a past."""
     said = [
         text
@@ -124,7 +126,7 @@ def _judge_catalogue(catalogue: Path, cases_file: Path, zone: str) -> None:
             service.get("keywords", {}),
         )
     ]
-    told = case_files.told(cases_file, ZoneInfo(zone))
+    told = case_files.told(cases_file, clock)
     sifted = sift([Example(case.text, case.label, case.at) for case in told])
     model = prior.of_texts(said)
     guesses = evaluation.guess_all(model, [example.text for example in sifted.real])

@@ -1,0 +1,37 @@
+"""What options of the evaluations mean: the file to write, and the time zone of a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import click
+
+
+class OutFile(click.Path):
+    """A file that can be written: said before minutes of learning, not after."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False, writable=True)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """The path, in a folder that is there."""
+        path = super().convert(value, param, ctx)
+        folder = Path(os.fsdecode(path)).parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            self.fail(f"there is no folder {str(folder)!r} to write to.", param, ctx)
+        return path
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """The time zone; a sentence for the operator where there is none of that name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise click.UsageError(f"There is no time zone {name!r}.") from error
