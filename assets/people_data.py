@@ -13,11 +13,16 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from accounts.people_data import Erased, Held, Who
+from accounts.people_data import Erased, Held, HeldFile, Who
+from assets import photos
 from assets.adoption import holding
 from assets.adoption.models import Adoption, AdoptionEntry, AdoptionWait, Handover
 from assets.adoption.vocabulary import WAITS, EndReason, HandoverState
+from assets.corrections.models import Correction, CorrectionConfirmation
 from assets.models import Asset
+from assets.photo_models import AssetPhoto, PhotoState
+from reports.media.showing import Size
+from reports.media.staging import cleaned_key
 
 
 def names(_session: Session, _who: Who) -> frozenset[str]:
@@ -57,6 +62,30 @@ def held(session: Session, who: Who) -> Held:
                 .where(Adoption.person_id == who.person_id)
                 .order_by(AdoptionEntry.id),
             ),
+            "corrections": _rows(
+                session,
+                sa.select(
+                    Correction.id,
+                    Correction.what,
+                    Correction.asset_id,
+                    Correction.lat,
+                    Correction.lon,
+                    Correction.attributes,
+                    Correction.note,
+                    Correction.state,
+                    Correction.reason,
+                    Correction.proposed_at,
+                    Correction.decided_at,
+                )
+                .where(Correction.person_id == who.person_id)
+                .order_by(Correction.id),
+            ),
+            "confirmations": _rows(
+                session,
+                sa.select(CorrectionConfirmation.correction_id, CorrectionConfirmation.at)
+                .where(CorrectionConfirmation.person_id == who.person_id)
+                .order_by(CorrectionConfirmation.at),
+            ),
             "waiting_lists": _rows(
                 session,
                 sa.select(
@@ -74,7 +103,17 @@ def held(session: Session, who: Who) -> Held:
                 .where(_handed(who))
                 .order_by(Handover.id),
             ),
-        }
+        },
+        [
+            HeldFile(f"photos/asset-{row.id}.jpg", cleaned_key(row.storage_name, Size.FULL.value))
+            for row in session.execute(
+                sa.select(AssetPhoto.id, AssetPhoto.storage_name).where(
+                    AssetPhoto.person_id == who.person_id,
+                    AssetPhoto.state == PhotoState.READY.value,
+                    AssetPhoto.storage_name.is_not(None),
+                )
+            )
+        ],
     )
 
 
@@ -93,9 +132,27 @@ def erase(session: Session, who: Who, now: datetime) -> Erased:
         "adoptions": released,
         "waiting lists": _leave(session, who, now),
         "handovers": _delete(session, Handover, _handed(who)),
+        "words of corrections": _forget_words(session, who),
+        "photos of assets": photos.forget(session, AssetPhoto.person_id == who.person_id)
+        if who.person_id is not None
+        else 0,
     }
     kept = ("the history of adoptions keeps ids and times, without a name or a word",)
     return Erased(counts, kept if who.person_id is not None else ())
+
+
+def _forget_words(session: Session, who: Who) -> int:
+    """What is said of the register stays, for it is about the register; the person's words go."""
+    if who.person_id is None:
+        return 0
+    result = session.execute(
+        sa.update(Correction)
+        .where(Correction.person_id == who.person_id, Correction.note.is_not(None))
+        .values(note=None)
+        .execution_options(synchronize_session=False)
+    )
+    count: int = result.rowcount  # type: ignore[attr-defined]
+    return count
 
 
 def handover_ids(session: Session, who: Who) -> list[UUID]:

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from accounts.models import Invitation, Person, SignInChallenge
 from assets import events as asset_events
 from assets.adoption import events as adoption_events
+from assets.corrections import events as correction_events
 from core.i18n import language_of
 from core.outbox import Event
 from geo import jurisdictions
@@ -81,6 +82,8 @@ HEARD = (
     adoption_events.OFFERED,
     adoption_events.HANDOVER_OFFERED,
     adoption_events.HANDOVER_ANSWERED,
+    correction_events.CORRECTION_PROPOSED,
+    correction_events.CORRECTION_DECIDED,
 )
 
 #: Besides, what accounts tell one person and no other system.

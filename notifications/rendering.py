@@ -474,7 +474,7 @@ def _public_ids(data: Mapping[str, Any]) -> dict[str, Any]:
 _PUBLIC_DATA = frozenset(
     {
         "from", "to", "parent_id", "photo_id", "asset_id", "adoption_id", "version", "state",
-        "origin", "reason",
+        "origin", "reason", "correction_id", "what", "decision",
     }
 )  # fmt: skip
 

@@ -53,6 +53,7 @@ OF_VOLUNTEERS = frozenset(
         Occasion.HANDOVER,
         Occasion.HANDOVER_ANSWERED,
         Occasion.ASSET_NEWS,
+        Occasion.CORRECTION_DECIDED,
     }
 )
 
@@ -127,6 +128,9 @@ def occasion_of(event: str, data: Mapping[str, object]) -> Occasion | None:
     """
     if event == "report.status_changed":
         return _OF_STATUS.get(str(data.get("to")))
+    if event == "correction.decided":
+        is_news = data.get("decision") in ("accepted", "rejected")
+        return Occasion.CORRECTION_DECIDED if is_news else None
     if event == "adoption.ended":
         is_news = data.get("reason") in _NEWS_OF_ENDINGS
         return Occasion.ADOPTION_ENDED if is_news else None

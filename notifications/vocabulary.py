@@ -72,6 +72,7 @@ class Occasion(enum.StrEnum):
     HANDOVER = "handover"
     HANDOVER_ANSWERED = "handover_answered"
     ASSET_NEWS = "asset_news"
+    CORRECTION_DECIDED = "correction_decided"
 
 
 class Role(enum.StrEnum):

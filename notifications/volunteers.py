@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from accounts.models import Person
 from assets.adoption.models import Adoption, AdoptionWait, Handover
 from assets.adoption.vocabulary import HandoverState, WaitState
+from assets.corrections.models import Correction
 from assets.kinds import Kinds, kinds_of
 from assets.models import Asset
 from assets.vocabulary import AssetState
@@ -69,6 +70,7 @@ class Known:
     #: By asset and person: the adoptions that hold.
     holding: Mapping[tuple[UUID, UUID], Record] = field(default_factory=dict)
     waits: Mapping[UUID, Record] = field(default_factory=dict)
+    corrections: Mapping[UUID, Record] = field(default_factory=dict)
     handovers: Mapping[UUID, Record] = field(default_factory=dict)
     people: Mapping[UUID, Record] = field(default_factory=dict)
 
@@ -135,6 +137,7 @@ def known(session: Session, claimed: Sequence[Claimed]) -> Known:
         adoptions=adoptions,
         holding=holding,
         waits=waits,
+        corrections=_by_id(session, _CORRECTION, Correction.id, _ids(letters, "correction_id")),
         handovers=handovers,
         people=_people(session, person_ids),
     )
@@ -143,6 +146,8 @@ def known(session: Session, claimed: Sequence[Claimed]) -> Known:
 def told(known: Known, links: Links, place: JurisdictionRef, one: Claimed) -> Told | str:
     """The facts of one message, or why there is nothing to send any more, as a code."""
     occasion = Occasion(one.event)
+    if occasion is Occasion.CORRECTION_DECIDED:
+        return _corrected(known, links, place, one)
     asset = known.assets.get(_id(one, "asset_id"))
     if asset is None:
         return "no asset"
@@ -165,6 +170,24 @@ def told(known: Known, links: Links, place: JurisdictionRef, one: Claimed) -> To
     if isinstance(facts_or_reason, str):
         return facts_or_reason
     return Told(facts_or_reason, person.email, person.phone, f"asset-{asset.id}")
+
+
+def _corrected(known: Known, links: Links, place: JurisdictionRef, one: Claimed) -> Told | str:
+    """What the proposer of a correction hears; one that was missing may have no asset."""
+    row = known.corrections.get(_id(one, "correction_id"))
+    person = known.people.get(UUID(one.recipient_id))
+    if row is None or person is None:
+        return "erased"
+    kind = known.kinds[row.jurisdiction_id].by_id[row.kind_id]
+    label = pick(kind.names, one.locale, place.default_locale)
+    facts = Facts(
+        city="",
+        asset=f"{label} {row.code}" if row.code else label,
+        turn=str(one.data.get("decision", "")),
+        note=row.reason or "",
+        link=links.asset(row.asset_id, one.locale) if row.asset_id else links.base_url,
+    )
+    return Told(facts, person.email, person.phone, f"correction-{row.id}")
 
 
 def _facts(
@@ -251,7 +274,11 @@ def _with_turn(
 
 def _concerned(session: Session, about: Sequence[tuple[Event, Occasion]]) -> dict[int, list[UUID]]:
     """By event: the people whom it concerns."""
-    wanted: dict[str, set[UUID]] = {"adoption_id": set(), "wait_id": set()}
+    wanted: dict[str, set[UUID]] = {
+        "adoption_id": set(),
+        "wait_id": set(),
+        "correction_id": set(),
+    }
     asset_ids = set()
     for event, occasion in about:
         if occasion in _OF_ASSETS and event.subject_id:
@@ -261,6 +288,7 @@ def _concerned(session: Session, about: Sequence[tuple[Event, Occasion]]) -> dic
                 ids.add(UUID(str(event.data[name])))
     adopters = _persons(session, Adoption, wanted["adoption_id"])
     waiting = _persons(session, AdoptionWait, wanted["wait_id"])
+    proposers = _persons(session, Correction, wanted["correction_id"])
     of_assets: dict[UUID, list[UUID]] = {}
     if asset_ids:
         for row in session.execute(
@@ -275,6 +303,8 @@ def _concerned(session: Session, about: Sequence[tuple[Event, Occasion]]) -> dic
             found[event.id] = of_assets.get(event.subject_id, []) if event.subject_id else []
         elif occasion is Occasion.ADOPTION_OFFERED:
             found[event.id] = _one(waiting, event, "wait_id")
+        elif occasion is Occasion.CORRECTION_DECIDED:
+            found[event.id] = _one(proposers, event, "correction_id")
         elif occasion in _OF_ADOPTIONS:
             found[event.id] = _one(adopters, event, "adoption_id")
     return found
@@ -398,6 +428,15 @@ _ASSET = sa.select(Asset.id, Asset.jurisdiction_id, Asset.kind_id, Asset.code, A
 _WAIT = sa.select(AdoptionWait.id, AdoptionWait.state, AdoptionWait.offered_until)
 
 _HANDOVER = sa.select(Handover.id, Handover.state, Handover.email, Handover.until)
+
+_CORRECTION = sa.select(
+    Correction.id,
+    Correction.jurisdiction_id,
+    Correction.kind_id,
+    Correction.asset_id,
+    Correction.reason,
+    Asset.code,
+).outerjoin(Asset, Asset.id == Correction.asset_id)
 
 _ADOPTION = sa.select(
     Adoption.id,

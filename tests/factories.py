@@ -20,6 +20,8 @@ from accounts.models import Person, RoleGrant, SignInSession, Team
 from accounts.rules import Display, Role
 from accounts.secrets import SESSION_PREFIX, digest, new_token
 from assets.adoption.models import Adoption
+from assets.corrections.models import Correction
+from assets.corrections.vocabulary import What
 from assets.models import Asset, AssetKind, AssetVersion
 from assets.register import search_words
 from assets.vocabulary import AssetState, Origin, Part
@@ -278,6 +280,30 @@ def new_adoption(
     asset.adopters += 1
     session.flush()
     return adoption
+
+
+def new_correction(
+    session: Session, asset: Asset | None = None, *, what: What = What.GONE, **values: Any
+) -> Correction:
+    """Somebody says that an asset is gone."""
+    asset = asset or new_asset(session)
+    correction = Correction(
+        **{
+            "jurisdiction_id": asset.jurisdiction_id,
+            "kind_id": asset.kind_id,
+            "asset_id": asset.id,
+            "what": what.value,
+            "lat": asset.lat,
+            "lon": asset.lon,
+            "cell": asset.cell,
+            "person_id": new_id(),
+            "proposed_at": utc_now(),
+            **values,
+        }
+    )
+    session.add(correction)
+    session.flush()
+    return correction
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from reports import media
 from reports.models import Photo
 from reports.storage import MissingFileError, Storage
 from reports.vocabulary import PhotoState
-from workers import retaining
+from workers import retaining, volunteering
 
 #: From the top down: each still finds what the ones below hold.
 CONTRIBUTIONS: tuple[Contribution, ...] = (
@@ -159,6 +159,7 @@ def erase(who: Who, by: Actor | str, *, storage: Storage, data_dir: Path, now: d
     with transaction() as session:
         outcome = _forget(session, who, by, now)
     retaining.delete_files(storage, now=now)
+    volunteering.delete_photos(storage, now=now)
     deleted += notifications_data.delete_copies(folder, who, copies)
     outcome.counts["copies of messages"] = deleted
     return outcome
@@ -227,6 +228,8 @@ reports.json              Vos signalements : ce que vous avez écrit, où, quand
 contacts_in_reports.json  Les coordonnées laissées avec un signalement, ou pour en suivre un.
 adoptions.json            Ce sur quoi vous veillez ou avez veillé, et le nom donné.
 adoption_history.json     Ce qui est arrivé à ces adoptions, et quand.
+corrections.json          Ce que vous avez proposé de corriger au registre, et ce qu’il en est.
+confirmations.json        Les corrections d’autres personnes que vous avez confirmées.
 waiting_lists.json        Les listes d’attente où vous êtes inscrit.
 handovers.json            Ce qu’un bénévole propose de vous confier, ou vous à quelqu’un d’autre.
 messages.json             Les messages qui vous ont été adressés : sujet, canal, date.
@@ -263,6 +266,8 @@ reports.json              Your reports: what you wrote, where and when, what was
 contacts_in_reports.json  Contact details that were left with a report, or to follow one.
 adoptions.json            What you look after or looked after, and the name you gave it.
 adoption_history.json     What happened to these adoptions, and when.
+corrections.json          What you said is wrong in the register, and what became of it.
+confirmations.json        Corrections of others that you confirmed.
 waiting_lists.json        The waiting lists that you are on.
 handovers.json            What a volunteer offers to hand over to you, or you to somebody.
 messages.json             Messages that were sent to you: what about, how, when.

@@ -22,6 +22,7 @@ FORWARD = "forward"
 HAND_OVER = "hand_over"
 CLEAN_PHOTO = "clean_photo"
 FETCH_PHOTO = "fetch_photo"
+CLEAN_ASSET_PHOTO = "clean_asset_photo"
 ERASE = "erase"
 
 PIPELINE_QUEUE = "pipeline"
@@ -44,6 +45,7 @@ QUEUE_OF: Mapping[str, str] = MappingProxyType(
         HAND_OVER: DELIVERY_QUEUE,
         CLEAN_PHOTO: MEDIA_QUEUE,
         FETCH_PHOTO: MEDIA_QUEUE,
+        CLEAN_ASSET_PHOTO: MEDIA_QUEUE,
         ERASE: HOUSE_QUEUE,
     }
 )
@@ -63,6 +65,7 @@ BATCH_OF: Mapping[str, int] = MappingProxyType(
         HAND_OVER: 1,
         CLEAN_PHOTO: 4,
         FETCH_PHOTO: 1,
+        CLEAN_ASSET_PHOTO: 4,
         ERASE: 1,
     }
 )
@@ -118,5 +121,8 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "adoption.offered": (ANNOUNCE,),
         "handover.offered": (ANNOUNCE,),
         "handover.answered": (ANNOUNCE,),
+        "asset_photo.staged": (CLEAN_ASSET_PHOTO,),
+        "correction.proposed": (ANNOUNCE,),
+        "correction.decided": (ANNOUNCE,),
     }
 )

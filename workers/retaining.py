@@ -22,6 +22,7 @@ from accounts import audit
 from accounts.audit import SYSTEM, Action, Subject
 from accounts.models import ApiKey, Block, Identity, Person, RoleGrant, SignInSession
 from assets.adoption.models import Adoption, AdoptionWait
+from assets.corrections.models import Correction
 from core.db import reading, transaction
 from core.models import DeadLetter
 from geo import jurisdictions
@@ -173,6 +174,7 @@ def forget_accounts(session: Session, *, now: datetime, limit: int = CLEANED) ->
             Follower.person_id,
             Adoption.person_id,
             AdoptionWait.person_id,
+            Correction.person_id,
         )
     ]
     old = (

@@ -64,6 +64,7 @@ JOBS = (
     Job("forecasts.recompute", 3600, "compute, where it is night, how long reports usually take"),
     Job("adoptions.keep", 300, "remind adopters, ask the next in line, end what lapsed"),
     Job("clean.traces", 3600, "forget old messages and errors, and accounts without use"),
+    Job("clean.asset_photos", 3600, "delete photos of assets that are over", MEDIA_QUEUE),
     Job("clean.staged_files", 3600, "delete bytes that no photo waits for", MEDIA_QUEUE),
 )
 

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from accounts import lockout
 from accounts.audit import chain as audit_chain
 from accounts.models import Invitation, SignInChallenge, SignInSession
+from assets import photos
 from core import idempotency, outbox
 from core.clock import utc_now
 from core.db import transaction
@@ -270,7 +271,7 @@ def clean_staged_files() -> None:
     storage = current_app.extensions["storage"]
     names = staging.stale(storage, now=utc_now())
     with transaction() as session:
-        orphans = staging.orphans(session, names)
+        orphans = photos.orphans(session, staging.orphans(session, names))
     staging.forget(storage, orphans)
     if orphans:
         log.info("clean.staged_files", deleted=len(orphans))

@@ -43,6 +43,7 @@ class Action(enum.StrEnum):
     CITY_CHANGED = "city.changed"
     ASSET_CHANGED = "asset.changed"
     AUDIT_READ = "audit.read"
+    CORRECTION_DECIDED = "correction.decided"
     ADOPTION_ENDED = "adoption.ended"
     RETENTION_RAN = "retention.ran"
 

@@ -85,6 +85,7 @@ def release(session: Session, person_id: UUID, asset_id: UUID, *, now: datetime)
     Raises:
         NotYoursError
     """
+    own(session, asset_id, person_id)
     asset = holding.lock(session, asset_id)
     adoption = own(session, asset_id, person_id)
     holding.end(session, adoption, asset, EndReason.RELEASED, actor_id=person_id, now=now)

@@ -53,6 +53,7 @@ def offer(
     email = normal_email(email)
     if not is_email(email) or email == person.email:
         raise NotAnAddressError(field="email")
+    own(session, asset_id, person_id)
     holding.lock(session, asset_id)
     adoption = own(session, asset_id, person_id)
     if open_of(session, adoption.id) is not None:
@@ -79,6 +80,7 @@ def withdraw(session: Session, person_id: UUID, asset_id: UUID, *, now: datetime
         NotYoursError
         NotFoundError: nothing is offered.
     """
+    own(session, asset_id, person_id)
     holding.lock(session, asset_id)
     adoption = own(session, asset_id, person_id)
     handover = open_of(session, adoption.id)

@@ -290,7 +290,14 @@ def test_a_route_for_token_holders_is_no_ones_by_role(
 
 
 #: What everybody who is signed in may do with a public thing, whoever else looks after it.
-OF_PUBLIC_THINGS = frozenset({"adoption.adopt_asset", "adoption.join_waiting_list"})
+OF_PUBLIC_THINGS = frozenset(
+    {
+        "adoption.adopt_asset",
+        "adoption.join_waiting_list",
+        "corrections.correct_asset",
+        "corrections.confirm_correction",
+    }
+)
 
 
 def test_what_is_another_persons_looks_missing(

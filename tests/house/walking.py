@@ -43,6 +43,7 @@ from tests.factories import (
     new_asset,
     new_asset_kind,
     new_citizen,
+    new_correction,
     new_follower,
     new_jurisdiction,
     new_photo,
@@ -86,6 +87,7 @@ class Place:
     asset: UUID
     asset_kind: str
     adoption: UUID
+    correction: UUID
     handover: UUID
     #: Whose values bodies are filled with: what is missing is so in the path alone.
     body: Place | None = None
@@ -128,6 +130,7 @@ class World:
 #: public may see, but where the test says otherwise.
 ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "asset_id": lambda place: place.asset,
+    "correction_id": lambda place: place.correction,
     "adoption_id": lambda place: place.adoption,
     "handover_id": lambda place: place.handover,
     "wait_id": lambda place: new_id(),
@@ -180,6 +183,14 @@ BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
         "lat": COMEDIE.lat,
         "lon": COMEDIE.lon,
     },
+    "corrections.correct_asset": lambda place: {"what": "gone"},
+    "corrections.propose_missing": lambda place: {
+        "kind": place.asset_kind,
+        "jurisdiction": place.city.code,
+        "lat": COMEDIE.lat + 0.001,
+        "lon": COMEDIE.lon,
+    },
+    "corrections.decide_correction": lambda place: {"accept": True},
     "adoption.adopt_asset": lambda place: {},
     "adoption.change_adoption": lambda place: {"shows_name": True},
     "adoption.offer_handover": lambda place: {"email": "new@courriel.example"},
@@ -278,6 +289,7 @@ def settle(session: Session) -> World:
         asset=new_id(),
         asset_kind="no-such-kind",
         adoption=new_id(),
+        correction=new_id(),
         handover=new_id(),
         body=own,
     )
@@ -417,6 +429,7 @@ def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> 
         asset=asset.id,
         asset_kind=kind.code,
         adoption=adoption.id,
+        correction=new_correction(session, asset, note=f"secret-{where.value}").id,
         handover=handover.id,
     )
 

@@ -97,6 +97,7 @@ TURNS = {
     Occasion.ADOPTION_OFFERED: ("",),
     Occasion.HANDOVER: ("",),
     Occasion.HANDOVER_ANSWERED: ("accepted", "refused", "expired"),
+    Occasion.CORRECTION_DECIDED: ("accepted", "rejected"),
     Occasion.ASSET_NEWS: ("removed", "returned", "moved"),
 }
 
