@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from flask.cli import AppGroup
 
+from core.clock import utc_now
 from core.errors import DomainError
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -57,7 +57,7 @@ def train_command(
             for within in (1.0, 2.0)
         }
         record = {
-            "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "trained_at": utc_now().isoformat(timespec="seconds"),
             "trips": [
                 {"name": each.name, "samples": len(each.trip.t_s), "presses": len(each.pressed_s)}
                 for each in trips
