@@ -91,9 +91,9 @@ def _find(trip_files: Sequence[Path], out: Path | None, fused: Path | None) -> N
     for path in trip_files:
         try:
             journeys = files.journeys(path)
-        except TripError as error:
+        except (TripError, files.FileError) as error:
             # One file that is no trip does not take the others' bumps away.
-            click.echo(f"{path.name}: left out. {error.title}: {error}", err=True)
+            click.echo(f"{path.name}: left out. {error}", err=True)
             continue
         found = 0
         for trip in journeys:

@@ -61,9 +61,12 @@ def test_labels_beside_a_trip_are_not_read_when_it_is_judged(
 
 def test_a_file_that_is_no_trip_takes_no_other_away(trips: list[Path], tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
     bad.write_text("t,lat,lon,speed_ms,ax,ay,az\n1,2,3,4,5,6,7\n")
     run = CliRunner().invoke(
-        bumps_command, ["--trips", str(bad), *map(str, trips), "--out", str(tmp_path / "o.csv")]
+        bumps_command,
+        ["--trips", str(bad), str(empty), *map(str, trips), "--out", str(tmp_path / "o.csv")],
     )
     assert run.exit_code == 0, run.output
     assert "bad.csv: left out" in run.output
