@@ -112,6 +112,9 @@ _EXPECTED = {
 
 _STATEMENT = re.compile(r"(rule|otherwise)\b")
 
+#: What of a word lies before a place in the text, and what from it on.
+_WORD_BEFORE, _WORD_AFTER = re.compile(r"[\w-]+$"), re.compile(r"[\w-]+")
+
 
 class RuleSyntaxError(Exception):
     """The text is not a list of rules; `faults` has every statement that is broken."""
@@ -213,6 +216,13 @@ def _syntax_fault(error: lark.UnexpectedToken, line: int, statement: str) -> Rul
     if error.token.type == "$END":
         last = line + statement.count("\n")
         return RuleFault(last, len(statement.splitlines()[-1]) + 1, "", f"{wanted}; it ends here")
+    text = statement.splitlines()[error.line - line]
+    before = _WORD_BEFORE.search(text, 0, error.column - 1)
+    after = _WORD_AFTER.match(text, error.column - 1)
+    if before is not None and after is not None:
+        # A word that begins like one that may stand here: what was read of it is none of it.
+        word = before.group() + after.group()
+        return RuleFault(error.line, before.start() + 1, word, "this word means nothing here")
     return RuleFault(error.line, error.column, str(error.token), wanted)
 
 

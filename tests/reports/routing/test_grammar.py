@@ -105,6 +105,7 @@ def test_a_rule_knows_its_line_and_text_without_the_comments_around_it() -> None
         ("", (1, "", "the last line must be “otherwise team …”")),
         ("hello", (1, "hello", "a rule begins with")),
         ("rule a wen group x then team y", (1, "wen", "expected when")),
+        ("rule a\n  whenn group x then team y", (2, "whenn", "this word means nothing here")),
         ("rule a when group x, y z then team y", (1, "z", "expected a comma or and or then")),
         ("rule a when service x\n then tem y", (2, "tem", "expected copy or due or person")),
         ("rule a when group x then tag y", (1, "a", "the rule names no team")),
