@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -17,8 +17,16 @@ from sqlalchemy.orm import Session
 
 from reports.duplicates import finding
 from reports.duplicates.finding import Leader, Neighbourhoods
-from reports.duplicates.recurring import Fate, fate_of
-from reports.duplicates.rules import Candidate, Decision, Features, Outcome, Search, Verdicts
+from reports.duplicates.recurring import Fate, fate_of, same_spot
+from reports.duplicates.rules import (
+    Candidate,
+    Decision,
+    Features,
+    Outcome,
+    Reason,
+    Search,
+    Verdicts,
+)
 from reports.routing.deciding import BY_PERSON
 from reports.triage_rows import Case
 from reports.vocabulary import Recurrence, Source, Status
@@ -104,7 +112,7 @@ def _look(session: Session, cases: Sequence[Case]) -> _Known:
         for case in cases
         if (
             question := finding.question_of(
-                case.row.jurisdiction_id, case.features, case.judge.search(case.features)
+                case.row.jurisdiction_id, case.features, _search_of(case)
             )
         )
     }
@@ -134,6 +142,16 @@ def _look(session: Session, cases: Sequence[Case]) -> _Known:
     return _Known(near, meant, said)
 
 
+def _search_of(case: Case) -> Search:
+    """Where the judge looks, and for what was repaired as long ago as may be opened again."""
+    search = case.judge.search(case.features)
+    service = case.catalogue.by_id[case.features.service_id]
+    if search.closed_since is None or service.recurrence is not Recurrence.REOPEN:
+        return search
+    since = case.row.requested_at - timedelta(days=service.recurrence_days)
+    return replace(search, closed_since=min(search.closed_since, since))
+
+
 def _hold(session: Session, ids: Sequence[UUID]) -> dict[UUID, _Standing]:
     """Lock those of these reports that still lead; how they stand."""
     return {
@@ -157,6 +175,7 @@ def _judge_all(cases: Sequence[Case], known: _Known) -> None:
         candidates = _candidates_of(case, course, known, case.judge.search(case.features))
         features, verdicts = _what_was_said(case, candidates, course, known)
         decision = case.judge.decide(features, list(candidates.values()), verdicts)
+        decision = _come_back(case, decision, candidates, verdicts)
         if decision.outcome is Outcome.JOINED and decision.parent_id is not None:
             decision = _carried_out(case, decision, candidates[decision.parent_id], course)
         case.decision = decision
@@ -165,6 +184,46 @@ def _judge_all(cases: Sequence[Case], known: _Known) -> None:
             course.joined[decision.parent_id] += 1
         elif case.may_lead:
             course.leaders.append(case)
+
+
+def _come_back(
+    case: Case, decision: Decision, candidates: Mapping[UUID, Candidate], verdicts: Verdicts
+) -> Decision:
+    """The decision, or that what was repaired at this very spot has come back.
+
+    What is open goes first: who was found to repeat it, or may, does not open another one.
+    """
+    asked = candidates.get(decision.parent_id) if decision.parent_id else None
+    if asked is not None and (asked.closed_at is None or decision.outcome is Outcome.JOINED):
+        return decision
+    if not _may_be_joined(case) or case.row.source == Source.IMPORT:
+        return decision
+    told_at = case.row.requested_at
+    came: tuple[datetime, Candidate, tuple[Reason, ...]] | None = None
+    for item in candidates.values():
+        why = () if item.id in verdicts.not_same else same_spot(case.features, item)
+        if not why:
+            continue
+        over_at = item.closed_at
+        if over_at is None:
+            return decision
+        if came is not None and over_at <= came[0]:
+            continue
+        service = case.catalogue.by_id[item.service_id]
+        fate = fate_of(
+            told_at,
+            over_at,
+            is_repaired=not isinstance(item, Leader) or item.is_repaired,
+            recurrence=service.recurrence,
+            days=service.recurrence_days,
+        )
+        if fate in (Fate.REOPENS, Fate.RECURS):
+            came = (over_at, item, (*why, Reason("closed", {"days": (told_at - over_at).days})))
+    if came is None:
+        return decision
+    _, item, reasons = came
+    score = next((each.score for each in decision.ranked if each.candidate.id == item.id), None)
+    return Decision(Outcome.JOINED, item.id, score, reasons, decision.ranked)
 
 
 def _carried_out(case: Case, decision: Decision, parent: Candidate, course: _Course) -> Decision:

@@ -5,21 +5,32 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy.orm import Session
 
 from core.clock import utc_now
 from core.models import OutboxEvent
+from geo.measures import Point
 from notifications import announcing
 from notifications.models import Delivery
-from reports.duplicates.recurring import Fate, fate_of
-from reports.duplicates.rules import Candidate, Decision, FirstRule, Outcome, Ranked, Verdicts
+from reports.duplicates.recurring import Fate, fate_of, same_spot
+from reports.duplicates.rules import (
+    Candidate,
+    Decision,
+    FirstRule,
+    Outcome,
+    Ranked,
+    Scope,
+    Verdicts,
+)
 from reports.duplicates.rules import Features as Told
 from reports.models import HistoryEntry, Service, ServiceRequest
 from reports.triage import triage
 from reports.vocabulary import Recurrence, Source, Status
 from tests.factories import (
+    COMEDIE,
     new_follower,
     new_jurisdiction,
     new_report,
@@ -152,6 +163,82 @@ def test_what_was_never_repaired_is_only_suggested(
     assert (done.joined, done.suggested) == (0, 1)
     session.refresh(again)
     assert (again.parent_id, again.suggested_id) == (None, first.id)
+
+
+@pytest.mark.parametrize("days", [0.1, 3, 20])
+def test_what_is_told_again_at_the_very_spot_has_come_back_whatever_the_judge_says(
+    session: Session, days: float
+) -> None:
+    service = new_city(session)
+    first = repaired(session, service, days=days)
+    again = new_report(session, service, description="Encore un trou")
+    triage(session, [again.id], now=utc_now())
+    session.expire_all()
+    assert (first.status, again.parent_id, first.joined_count) == ("reopened", first.id, 1)
+    codes = [reason["code"] for reason in again.duplicate["reasons"]]
+    assert codes == ["same_service", "distance", "closed"]
+    # The next one joins it as any other, or is asked about.
+    third = new_report(session, service)
+    triage(session, [third.id], now=utc_now())
+    session.expire_all()
+    assert first.id in (third.parent_id, third.suggested_id)
+
+
+def test_at_the_very_spot_of_a_service_that_says_new_it_names_the_repaired_one(
+    session: Session,
+) -> None:
+    service = new_city(session, recurrence="new")
+    first = repaired(session, service)
+    again = new_report(session, service)
+    triage(session, [again.id], now=utc_now())
+    session.expire_all()
+    assert (first.status, again.parent_id, again.recurs_id) == ("closed", None, first.id)
+
+
+def test_some_metres_away_nothing_comes_back_by_itself(session: Session) -> None:
+    service = new_city(session)
+    first = repaired(session, service)
+    again = new_report(session, service, at=Point(COMEDIE.lat + 9 / 111_200, COMEDIE.lon))
+    triage(session, [again.id], now=utc_now())
+    session.expire_all()
+    assert (first.status, again.parent_id, again.recurs_id) == ("closed", None, None)
+
+
+def test_what_its_reporter_calls_another_one_opens_nothing_again(session: Session) -> None:
+    service = new_city(session)
+    first = repaired(session, service)
+    again = new_report(session, service, not_same_as=[first.id])
+    triage(session, [again.id], now=utc_now())
+    session.expire_all()
+    assert (first.status, again.parent_id, again.recurs_id) == ("closed", None, None)
+
+
+def test_what_is_open_at_the_spot_goes_before_what_was_repaired_there(session: Session) -> None:
+    service = new_city(session)
+    first = repaired(session, service)
+    new_report(session, service, status=Status.TRIAGED, triaged_at=utc_now(), team=service.team)  # type: ignore[attr-defined]
+    again = new_report(session, service)
+    triage(session, [again.id], now=utc_now())
+    session.expire_all()
+    assert first.status == "closed"
+    assert again.parent_id != first.id
+
+
+def test_another_asset_or_service_at_the_spot_is_another_thing() -> None:
+    scope = Scope("holes", (7,), 30.0, 30.0)
+    lamp, other = UUID(int=1), UUID(int=2)
+    told = Told(UUID(int=3), 7, NOON, COMEDIE, scope, asset_id=lamp)
+    was = Candidate(UUID(int=4), 7, NOON, COMEDIE, asset_id=lamp)
+    far = Point(COMEDIE.lat + 20 / 111_200, COMEDIE.lon)
+    assert [reason.code for reason in same_spot(told, replace(was, point=far))] == [
+        "same_asset",
+        "same_service",
+        "distance",
+    ]
+    assert same_spot(told, replace(was, asset_id=None))
+    assert not same_spot(told, replace(was, asset_id=other))
+    assert not same_spot(told, replace(was, service_id=8))
+    assert not same_spot(replace(told, asset_id=None), replace(was, point=None))
 
 
 def test_after_the_days_of_recurrence_it_is_another_problem(session: Session) -> None:
