@@ -49,7 +49,7 @@ def test_the_tour_names_what_the_demo_city_has() -> None:
     quarters = (city / "areas" / "quartiers.geojson").read_text(encoding="utf-8")
     named = {
         teams: re.findall(r'"team": "([^"]+)"|/queues/([a-z-]+)/', TEXT),
-        services: re.findall(r'"service_code": "([^"]+)"|/services/([a-z-]+)', TEXT),
+        services: re.findall(r'"service_code": "([^"]+)"|/services/(?!suggestions)([a-z-]+)', TEXT),
         quarters: re.findall(r"area=quartiers:([^&\"]+)()", TEXT),
     }
     for text, pairs in named.items():
@@ -61,7 +61,7 @@ def test_the_tour_names_what_the_demo_city_has() -> None:
 
 def test_the_tour_says_which_city_where_nothing_else_does() -> None:
     """`make run` loads two demo cities, and a service's code alone names neither."""
-    assert not re.findall(r'"\$API/services/[a-z-]+"', TEXT)
+    assert not re.findall(r'"\$API/services/(?!suggestions)[a-z-]+"', TEXT)
 
 
 def test_the_tour_tells_the_life_cycle_of_the_code() -> None:
