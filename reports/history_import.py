@@ -95,8 +95,8 @@ class Plan:
     ids: Mapping[str, UUID] = field(repr=False)
     moments: Sequence[tuple[PastCase, bool]] = field(repr=False)
     known: frozenset[str] = field(repr=False)
-    bad: Sequence[BadRow] = ()
-    judge: DuplicateJudge = finding.JUDGE
+    bad: Sequence[BadRow]
+    judge: DuplicateJudge
 
 
 @dataclass(frozen=True, slots=True)

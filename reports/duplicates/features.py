@@ -56,11 +56,19 @@ CASE = (
     "open_near",
     "closed_point",
     "candidates",
+    # ln(1 + hours) since the newest open one of its service …
+    "since_point",  # within 5 m
+    "since_near",  # within 50 m
+    "since_place",  # at the same street and number or the same address
+    "since",  # anywhere in reach
 )
 
 _AT_POINT_M = 5.0
 _NEAR_M = 50.0
 _POINT_M = 2.0
+
+#: Where there is none it is taken to be so long ago.
+_LONG_SINCE_H = 24 * 75.0
 
 #: More candidates than this are not looked at closely: those at the same place and the nearest.
 CLOSELY = 40
@@ -277,9 +285,20 @@ def _case(
 ) -> list[float]:
     point_1d = point_7d = point_30d = near_1d = near_7d = 0
     open_point = open_near = closed_point = 0
+    since_point = since_near = since_place = since = _LONG_SINCE_H
     for pair in pairs:
         candidate = pair.candidate
-        if candidate.service_id != report.service_id or pair.metres > _NEAR_M:
+        if candidate.service_id != report.service_id:
+            continue
+        if candidate.closed_at is None:
+            since = min(since, pair.hours)
+            if pair.metres <= _AT_POINT_M:
+                since_point = min(since_point, pair.hours)
+            if pair.metres <= _NEAR_M:
+                since_near = min(since_near, pair.hours)
+            if pair.is_same_place:
+                since_place = min(since_place, pair.hours)
+        if pair.metres > _NEAR_M:
             continue
         count = 1 + candidate.joined
         is_open = candidate.closed_at is None
@@ -313,6 +332,10 @@ def _case(
         log1p(open_near),
         log1p(closed_point),
         log1p(len(pairs)),
+        log1p(since_point),
+        log1p(since_near),
+        log1p(since_place),
+        log1p(since),
     ]
 
 

@@ -31,7 +31,6 @@ from reports.duplicates.rules import (
     Candidate,
     DuplicateJudge,
     Features,
-    FirstRule,
     Ranked,
     Scope,
     Search,
@@ -40,9 +39,6 @@ from reports.duplicates.rules import (
 from reports.models import WEEK_OVER
 from reports.rules import BLOCK_RESOLUTION
 from reports.vocabulary import PhotoState, Status, Visibility
-
-#: The judge of a city that has no other.
-JUDGE: DuplicateJudge = FirstRule()
 
 #: How many candidates of each kind one report is compared with: the nearest that are open, those
 #: that most others were joined to, the nearest that are over, those at its very address and asset.

@@ -11,10 +11,14 @@ that train, alone. What comes out (`reports.duplicates.model.Model`) is plain nu
    trusted: habits of labelling drift from month to month.
 3. The ranking is a conditional logit: of all candidates, the one that staff named. Signs that
    common sense fixes (nearer, sooner) are bounded.
-4. A decider is the mean of a logistic model and of boosted trees, bounded likewise. The one for
-   unknown services sees no table, the one for dates sees the same past with its hours cut off.
-5. Thresholds are chosen on the last part of the time, by models that learned from what came before
-   it and had been closed by then; the models are then fitted to all.
+4. The decider for known services is the mean of a logistic model and of boosted trees, bounded
+   likewise. Those for unknown services and for dates are logistic, over the few plain facts that
+   hold for any kind of problem: no table, no count; the one for dates sees the same past with its
+   hours cut off.
+5. Staff are asked as often as a simple rule would ask: rates of labelling double and halve from
+   one month to the next, the number of reports at one point does not. From where reports are
+   joined is chosen on the last part of the time, by models that learned from what came before it
+   and had been closed by then; the models are then fitted to all.
 """
 
 from __future__ import annotations
@@ -64,21 +68,18 @@ BLOCKS = 6
 #: The last part of the time, on which thresholds are chosen.
 LAST_PART = 0.25
 
-#: How far what history says of a service is believed beside what holds for any: half, and less
-#: where few duplicates taught it. Measured by month: a storm turns the habits of a service over.
-MOST_TRUST = 0.5
+#: How far what history says of a service is believed beside what holds for any, less where few
+#: duplicates taught it. Measured by month: a storm turns the habits of a service over.
+MOST_TRUST = 0.6
 FULL_TRUST_FROM = 500
 
 #: Fewer duplicates than this teach nothing.
 FEWEST_DUPLICATES = 30
 FEWEST_NAMED = 20
 
-#: Of likelihoods that are right, half of the F1 that can be reached is the threshold that reaches
-#: it (Lipton et al. 2014, doi:10.1007/978-3-662-44851-9_15). Rates of labelling double and halve
-#: from one month to the next: for known services the threshold is half-way, in log odds, between
-#: that of the last part and this, that of an F1 of a half. The one that was best on the last part
-#: was tried and was worse in two months of three: a storm there spoils it for all that follow.
-USUAL_SUGGEST_AT = 0.25
+#: The simple rule that says how often staff are asked: one of the same service is open at the very
+#: point since so long at most.
+RULE_DAYS = 7
 
 #: Nothing less likely is joined without asking, however well the last part went.
 JOIN_LEAST = 0.6
@@ -110,19 +111,28 @@ _SIGNS = {
     "same": 1,
     "source": 1,
     "top": 1,
+    "since_point": -1,
+    "since_near": -1,
+    "since_place": -1,
+    "since": -1,
 }
 
 #: What the ranking looks at: within one report the scaled ones say the same as the plain.
 _RANKING = tuple(name for name in PAIR if name not in {"distance_scaled", "elapsed_scaled"})
 
-_TABLES = frozenset({"distance_scaled", "elapsed_scaled", "pair", "same", "source"})
-#: The city-wide wave counts what one city is large enough to have; others are not.
-_CITY = frozenset({"wave"})
-_HOURS = frozenset({"burst", "point_1d", "near_1d"})
-
-_KNOWN = DECIDING
-_UNKNOWN = tuple(name for name in DECIDING if name not in _TABLES | _CITY)
-_DAYS = tuple(name for name in _UNKNOWN if name not in _HOURS)
+#: What means the same for any service of any city. Counts do not: they follow how busy it is.
+_PLAIN = (
+    "distance",
+    "point",
+    "place",
+    "elapsed",
+    "closed",
+    "same_service",
+    "since_point",
+    "since_near",
+    "since_place",
+    "since",
+)
 
 
 class TooLittleError(ValueError):
@@ -152,18 +162,27 @@ class _Learned:
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """For which reports a decider is: what it may look at, and whether hours are known."""
+    """For which reports a decider is.
+
+    Attributes:
+        features: what it may look at.
+        has_tables: whether that is filled from tables, and trees are grown over it.
+        has_time: whether hours are known.
+        asks: how many reports are shown to staff for each that the simple rule would show.
+    """
 
     name: str
     features: tuple[str, ...]
     has_tables: bool
     has_time: bool
+    asks: float
 
 
+#: In this order: the second is asked beside the first.
 REGIMES = (
-    Regime("known", _KNOWN, has_tables=True, has_time=True),
-    Regime("unknown", _UNKNOWN, has_tables=False, has_time=True),
-    Regime("days", _DAYS, has_tables=False, has_time=False),
+    Regime("unknown", _PLAIN, has_tables=False, has_time=True, asks=1.0),
+    Regime("known", DECIDING, has_tables=True, has_time=True, asks=0.9),
+    Regime("days", _PLAIN, has_tables=False, has_time=False, asks=1.0),
 )
 
 
@@ -213,7 +232,7 @@ def train(
         if rows[index].past.report.requested_at < cut and (rows[index].past.closed_at or last) < cut
     ]
     late = [index for index in labelled if rows[index].past.report.requested_at >= cut]
-    chosen: dict[str, tuple[float, float]] = {}
+    join_at = dict.fromkeys((regime.name for regime in REGIMES), NEVER)
     scores: dict[str, Any] = {}
     try:
         before = _learn([rows[i] for i in early], [rows_of_days[i] for i in early], kinds)
@@ -221,24 +240,24 @@ def train(
         before = None
     for regime in REGIMES:
         if before is None:
-            chosen[regime.name] = (0.5, NEVER)
             continue
         there = rows if regime.has_time else rows_of_days
         likely = _likelihoods(before, regime, [there[index] for index in late], kinds)
         truth = np.array([rows[index].past.is_duplicate for index in late], float)
-        chosen[regime.name], scores[regime.name] = _thresholds(likely, truth)
+        suggest_at = before.deciders[regime.name].suggest_at
+        join_at[regime.name], scores[regime.name] = _judged(likely, truth, suggest_at)
         say(f"{regime.name}: {scores[regime.name]}")
     learned = _learn(
         [rows[index] for index in labelled],
         [rows_of_days[index] for index in labelled],
         kinds,
     )
-    if before is not None:
-        half = scores["known"]["suggest"]["f1"] / 2
-        odds = (_log_odds(half) + _log_odds(USUAL_SUGGEST_AT)) / 2
-        chosen["known"] = (round(1 / (1 + math.exp(-odds)), 4), chosen["known"][1])
     deciders = {
-        name: with_thresholds(decider, suggest_at=chosen[name][0], join_at=chosen[name][1])
+        name: with_thresholds(
+            decider,
+            suggest_at=decider.suggest_at,
+            join_at=max(join_at[name], decider.suggest_at),
+        )
         for name, decider in learned.deciders.items()
     }
     return Model(
@@ -430,7 +449,9 @@ def _learn(
     }
     compared = [_compared(row, kinds, elsewhere[row.block]) for row in rows]
     ranking = _fit_ranking(rows, compared)
-    deciders = {}
+    duplicates = sum(row.past.is_duplicate for row in rows)
+    trust = round(MOST_TRUST * min(1.0, duplicates / FULL_TRUST_FROM), 3)
+    deciders: dict[str, Decider] = {}
     bare = _bare(tables)
     for regime in REGIMES:
         of = rows if regime.has_time else rows_of_days
@@ -441,10 +462,28 @@ def _learn(
         having = [index for index, each in enumerate(seen) if each.pairs]
         values = np.array([_deciding(seen[index], ranking) for index in having])
         truth = np.array([of[index].past.is_duplicate for index in having], float)
-        deciders[regime.name] = _fit_decider(values, truth, regime.features)
-    duplicates = sum(row.past.is_duplicate for row in rows)
-    trust = MOST_TRUST * min(1.0, duplicates / FULL_TRUST_FROM)
-    return _Learned(tables, ranking, deciders, round(trust, 3))
+        decider = _fit_decider(values, truth, regime.features, has_trees=regime.has_tables)
+        odds = np.array([decider.log_odds(each) for each in values])
+        if regime.name == "known":
+            plain = np.array([deciders["unknown"].log_odds(each) for each in values])
+            odds = trust * odds + (1 - trust) * plain
+        deciders[regime.name] = with_thresholds(
+            decider, suggest_at=_asking(odds, values, truth, regime.asks), join_at=NEVER
+        )
+    return _Learned(tables, ranking, deciders, trust)
+
+
+def _asking(odds: Floats, values: Floats, truth: Floats, asks: float) -> float:
+    """The likelihood from which on as many are shown to staff as the simple rule would show.
+
+    At least as many as they called duplicates: where no two positions are ever the same the rule
+    finds nothing.
+    """
+    since = values[:, DECIDING.index("since_point")]
+    by_rule = int((since <= math.log1p(24 * RULE_DAYS)).sum())
+    count = max(round(asks * by_rule), int(truth.sum()), 1)
+    ordered = np.sort(odds)[::-1]
+    return round(float(1 / (1 + np.exp(-ordered[min(count, len(ordered)) - 1]))), 4)
 
 
 def _compared(row: _Row, kinds: Mapping[int, Kind], tables: Tables) -> Compared:
@@ -536,8 +575,10 @@ def _bounds(names: Sequence[str]) -> list[tuple[float | None, float | None]]:
     return [limits[_SIGNS.get(name, 0)] for name in names]
 
 
-def _fit_decider(values: Floats, truth: Floats, names: Sequence[str]) -> Decider:
-    """A logistic model and boosted trees over these features; thresholds are set later."""
+def _fit_decider(
+    values: Floats, truth: Floats, names: Sequence[str], *, has_trees: bool
+) -> Decider:
+    """A logistic model and perhaps boosted trees over these; thresholds are set later."""
     x = values[:, [DECIDING.index(name) for name in names]]
     middle, spread = x.mean(axis=0), x.std(axis=0)
     spread[spread == 0] = 1.0
@@ -560,7 +601,7 @@ def _fit_decider(values: Floats, truth: Floats, names: Sequence[str]) -> Decider
     )
     weights = found.x[:-1] / spread
     intercept = float(found.x[-1] - weights @ middle)
-    base, trees = _grow(x, truth, names)
+    base, trees = _grow(x, truth, names) if has_trees else (0.0, ())
     return Decider(
         features=tuple(names),
         intercept=round(intercept, 5),
@@ -587,7 +628,7 @@ def _grow(x: Floats, truth: Floats, names: Sequence[str]) -> tuple[float, tuple[
     # many times as long.
     with threadpool_limits(1):
         booster.fit(x, truth)
-    # Its trees have no public form. tests/reports/duplicates/test_training.py holds that these
+    # Its trees have no public form. tests/reports/duplicates/test_replaying.py holds that these
     # give what `decision_function` gives.
     trees = tuple(_tree(each[0].nodes, 0) for each in booster._predictors)
     return float(np.ravel(booster._baseline_prediction)[0]), trees
@@ -606,8 +647,8 @@ def _tree(nodes: Any, at: int) -> Tree:
     ]
 
 
-def _thresholds(likely: Floats, truth: Floats) -> tuple[tuple[float, float], dict[str, Any]]:
-    """From where to suggest (the best F1) and to join (precision), and what they gave there."""
+def _judged(likely: Floats, truth: Floats, suggest_at: float) -> tuple[float, dict[str, Any]]:
+    """From where to join (by precision), and what that and asking from `suggest_at` gave."""
     order = np.argsort(-likely, kind="stable")
     ordered, hits = likely[order], np.cumsum(truth[order])
     count = np.arange(1, len(ordered) + 1)
@@ -615,18 +656,17 @@ def _thresholds(likely: Floats, truth: Floats) -> tuple[tuple[float, float], dic
     precision, recall = hits / count, hits / total
     # A threshold lies between two different likelihoods.
     ends = np.append(ordered[1:] < ordered[:-1], True) & (ordered > 0)
-    f1 = np.where(ends, 2 * hits / (count + total), 0.0)
-    best = int(f1.argmax())
-    suggest_at = float(ordered[best])
+    shown = likely >= suggest_at
+    asked, found = max(1, int(shown.sum())), float(truth[shown].sum())
     good = np.flatnonzero(ends & (precision >= JOIN_PRECISION) & (count >= JOIN_SEEN))
     join_at = max(JOIN_LEAST, suggest_at, float(ordered[good[-1]])) if len(good) else NEVER
     scores = {
         "reports": len(truth),
         "duplicates": int(truth.sum()),
         "suggest": {
-            "precision": round(float(precision[best]), 3),
-            "recall": round(float(recall[best]), 3),
-            "f1": round(float(f1[best]), 3),
+            "precision": round(found / asked, 3),
+            "recall": round(found / total, 3),
+            "f1": round(2 * found / (asked + total), 3),
         },
     }
     if len(good):
@@ -635,7 +675,7 @@ def _thresholds(likely: Floats, truth: Floats) -> tuple[tuple[float, float], dic
             "precision": round(float(precision[last]), 3),
             "recall": round(float(recall[last]), 3),
         }
-    return (round(suggest_at, 4), round(join_at, 4)), scores
+    return round(join_at, 4), scores
 
 
 _NO_TABLES = Tables(ServiceRow(0, 0.0, 0.0, 0.0), 0.0, 0.0, 0.0, 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -190,6 +191,25 @@ def test_at_a_hot_point_all_are_counted_and_few_looked_at_closely() -> None:
     assert len(judge().decide(report(), many, Verdicts()).ranked) == CLOSELY
 
 
+def test_it_counts_how_long_ago_the_newest_open_one_of_the_service_came() -> None:
+    found = [
+        candidate(1, hours=50),
+        candidate(2, hours=9, metres=20, street="r foch", number="12"),
+        candidate(3, hours=3, metres=58),
+        candidate(4, hours=2, closed_at=NOW - timedelta(hours=1)),
+        candidate(5, hours=1, service_id=2),
+    ]
+    compared = compare(
+        report(street="r foch", number="12"), found, KINDS, default_model().tables, 60
+    )
+    hours = dict(zip(CASE, map(math.expm1, compared.case), strict=True))
+    assert hours["since_point"] == pytest.approx(50)
+    assert hours["since_near"] == hours["since_place"] == pytest.approx(9)
+    assert hours["since"] == pytest.approx(3)
+    alone = compare(report(), found[3:], KINDS, default_model().tables, 60)
+    assert all(each == pytest.approx(math.log1p(24 * 75)) for each in alone.case[-4:])
+
+
 def test_two_hundred_candidates_are_judged_in_well_under_three_milliseconds() -> None:
     many = [candidate(number, number % 50, number) for number in range(1, 201)]
     asked, deciding = report(), judge()
@@ -255,7 +275,7 @@ def changed(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         (lambda m: m["deciders"].pop("days"), "deciders.days is missing, not an object"),
         (
             lambda m: m["deciders"]["known"]["weights"].pop(),
-            "deciders.known has 30 features and 29 weights",
+            "deciders.known has 34 features and 33 weights",
         ),
         (
             lambda m: m["deciders"]["known"].update(trees=[[99, 0, 0, 0]]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -167,6 +168,23 @@ def test_too_little_to_learn_from_is_said() -> None:
     city, pasts = replaying.pasts(cases, labels, PARIS)
     with pytest.raises(training.TooLittleError, match="30 are needed"):
         training.train(pasts, city.kinds, version="t", record={})
+
+
+@pytest.mark.parametrize(
+    ("repeats", "duplicates", "expected"), [(40, 20, 0.60), (10, 30, 0.70), (0, 0, 0.99)]
+)
+def test_staff_are_asked_as_often_as_the_simple_rule_would_or_as_they_said_yes(
+    repeats: int, duplicates: int, expected: float
+) -> None:
+    from reports.duplicates.model import DECIDING
+
+    share = np.linspace(0.99, 0.0, 100).clip(0.001)
+    values = np.full((100, len(DECIDING)), math.log1p(24 * 75))
+    values[:repeats, DECIDING.index("since_point")] = math.log1p(24 * 6.9)
+    truth = np.zeros(100)
+    truth[:duplicates] = 1
+    asked = training._asking(np.log(share / (1 - share)), values, truth, 1.0)
+    assert asked == pytest.approx(expected)
 
 
 def test_the_trees_that_are_kept_say_what_the_library_says() -> None:
