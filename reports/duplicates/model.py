@@ -3,10 +3,10 @@
 1. *Which one?* The candidates are ranked by a linear score; it was fitted to choose the report that
    staff named among all that lay near.
 2. *Is it one at all?* A decider looks at the best candidate and at its surroundings and says how
-   likely it is that staff would call the report a duplicate: the mean of a logistic model and of
-   boosted trees, in log odds. There are three: for services that the model's history knows (heard
+   likely it is that staff would call the report a duplicate. There are three: for services that the
+   model's history knows (the mean of a logistic model and of boosted trees, in log odds, heard
    together with the next), for those that it does not, and for sources that know the day and not
-   the hour.
+   the hour (both logistic).
 
 What no city's history teaches has declared weights (`Said`): likeness of texts and of photos, the
 same asset. Where they lack they change nothing.
