@@ -102,6 +102,8 @@ def _learn(
     # NumPy and scikit-learn: only where something is learnt.
     from reports.duplicates import training
 
+    if not cases:
+        raise CaseFileError(f"{source} holds no case to learn from.")
     labels = replaying.read_labels(labels_file)
     city, pasts = replaying.pasts(cases, labels, clock)
     return training.train(

@@ -67,6 +67,8 @@ def text_command(
     try:
         told = case_files.told(train_file, clock)
         examples = [Example(case.text, case.label, case.at) for case in told if case.label]
+        if not any(example.text for example in examples):
+            raise CaseFileError(f"{train_file} has no row with words and the kind they meant.")
         if cases_file is None or out is None:
             _judge(examples, fewest, repeats)
         else:

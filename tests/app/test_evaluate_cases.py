@@ -226,6 +226,27 @@ def test_each_text_has_three_proposals_in_the_order_of_the_file(tmp_path: Path) 
     assert all(len(set(each[1:])) == 3 for each in proposed)
 
 
+def test_nothing_to_learn_from_is_said_in_a_sentence(tmp_path: Path) -> None:
+    texts, out = tmp_path / "texts.csv", tmp_path / "out.csv"
+    texts.write_text("id,type,description\n1,Lamp,\n2,,dark\n")
+    made = evaluate("text", "--train", texts, "--cases", texts, "--out", out)
+    assert (made.exit_code, "has no row with words" in made.output) == (1, True)
+
+    cases = written(tmp_path / "train.csv", [row(1, queue="", department="")])
+    made = evaluate("routing", "--train", cases, "--cases", cases, "--out", out)
+    assert (made.exit_code, "no case of the history went to a team" in made.output) == (1, True)
+
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,duplicate,parent_id\n1,1,2\n")
+    learn = ("--train", cases, "--labels", labels)
+    made = evaluate("duplicates", "--cases", cases, "--out", out, *learn)
+    assert (made.exit_code, made.output.count("Error: ")) == (1, 1)
+    learn = ("--train", written(tmp_path / "none.csv", []), "--labels", labels)
+    made = evaluate("duplicates", "--cases", cases, "--out", out, *learn)
+    assert (made.exit_code, "none.csv holds no case to learn from" in made.output) == (1, True)
+    assert not out.exists()
+
+
 def _texts(folder: Path) -> Path:
     path = folder / "texts.csv"
     things = {"Lamp": "lamp dark light", "Hole": "hole road deep", "Tree": "tree branch fallen"}
