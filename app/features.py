@@ -24,6 +24,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     from accounts.views import blueprint as accounts
     from app.person_data_views import blueprint as person_data
     from assets.adoption.views import blueprint as adoption
+    from assets.care.views import blueprint as care
     from assets.corrections.views import blueprint as corrections
     from assets.views import blueprint as assets
     from notifications.views import blueprint as notifications
@@ -78,6 +79,7 @@ def register_features(app: Flask, json_api: Api) -> None:
         notifications,
         adoption,
         corrections,
+        care,
     ):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
     open311.install(app)

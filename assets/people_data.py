@@ -18,6 +18,7 @@ from assets import photos
 from assets.adoption import holding
 from assets.adoption.models import Adoption, AdoptionEntry, AdoptionWait, Handover
 from assets.adoption.vocabulary import WAITS, EndReason, HandoverState
+from assets.care.models import Care, CareCall
 from assets.corrections.models import Correction, CorrectionConfirmation
 from assets.models import Asset
 from assets.photo_models import AssetPhoto, PhotoState
@@ -61,6 +62,25 @@ def held(session: Session, who: Who) -> Held:
                 .join(Adoption, Adoption.id == AdoptionEntry.adoption_id)
                 .where(Adoption.person_id == who.person_id)
                 .order_by(AdoptionEntry.id),
+            ),
+            "care": _rows(
+                session,
+                sa.select(
+                    Care.asset_id,
+                    Care.action,
+                    Care.at,
+                    Care.minutes,
+                    Care.quantity,
+                    Care.note,
+                )
+                .where(Care.person_id == who.person_id)
+                .order_by(Care.id),
+            ),
+            "care_calls": _rows(
+                session,
+                sa.select(CareCall.asset_id, CareCall.called_at, CareCall.state)
+                .where(CareCall.person_id == who.person_id)
+                .order_by(CareCall.id),
             ),
             "corrections": _rows(
                 session,
@@ -132,22 +152,38 @@ def erase(session: Session, who: Who, now: datetime) -> Erased:
         "adoptions": released,
         "waiting lists": _leave(session, who, now),
         "handovers": _delete(session, Handover, _handed(who)),
-        "words of corrections": _forget_words(session, who),
+        "words of corrections": _forget_words(session, who, Correction),
+        "words of care": _forget_words(session, who, Care),
+        "calls for care": _uncall(session, who),
         "photos of assets": photos.forget(session, AssetPhoto.person_id == who.person_id)
         if who.person_id is not None
         else 0,
     }
-    kept = ("the history of adoptions keeps ids and times, without a name or a word",)
+    kept = ("the history of adoptions and care keeps ids and times, without a name or a word",)
     return Erased(counts, kept if who.person_id is not None else ())
 
 
-def _forget_words(session: Session, who: Who) -> int:
-    """What is said of the register stays, for it is about the register; the person's words go."""
+def _uncall(session: Session, who: Who) -> int:
+    """Whoever called for care did so as nobody."""
     if who.person_id is None:
         return 0
     result = session.execute(
-        sa.update(Correction)
-        .where(Correction.person_id == who.person_id, Correction.note.is_not(None))
+        sa.update(CareCall)
+        .where(CareCall.person_id == who.person_id)
+        .values(person_id=None)
+        .execution_options(synchronize_session=False)
+    )
+    count: int = result.rowcount  # type: ignore[attr-defined]
+    return count
+
+
+def _forget_words(session: Session, who: Who, model: Any) -> int:
+    """What was done, and what is said of the register, stays; the person's words go."""
+    if who.person_id is None:
+        return 0
+    result = session.execute(
+        sa.update(model)
+        .where(model.person_id == who.person_id, model.note.is_not(None))
         .values(note=None)
         .execution_options(synchronize_session=False)
     )

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from accounts.models import Invitation, Person, SignInChallenge
 from assets import events as asset_events
 from assets.adoption import events as adoption_events
+from assets.care import events as care_events
 from assets.corrections import events as correction_events
 from core.i18n import language_of
 from core.outbox import Event
@@ -84,6 +85,10 @@ HEARD = (
     adoption_events.HANDOVER_ANSWERED,
     correction_events.CORRECTION_PROPOSED,
     correction_events.CORRECTION_DECIDED,
+    care_events.CARE_LOGGED,
+    care_events.CARE_CALLED,
+    care_events.CARE_ANSWERED,
+    care_events.VOLUNTEERS_WRITTEN,
 )
 
 #: Besides, what accounts tell one person and no other system.
@@ -100,6 +105,7 @@ PRIVATE = frozenset(
         "adoption.offered",
         "handover.offered",
         "handover.answered",
+        "volunteers.addressed",
     }
 )
 

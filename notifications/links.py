@@ -8,6 +8,7 @@ from uuid import UUID
 
 from core.links import (
     adoption_url,
+    care_url,
     confirm_url,
     handover_url,
     invitation_url,
@@ -70,6 +71,15 @@ class Links:
         """Where an asset is accepted from its adopter."""
         token = token_for(self.secret, Purpose.HANDOVER, handover_id, 1)
         return handover_url(self.base_url, handover_id, token, lang)
+
+    def care(self, call_id: UUID, adoption_id: UUID, version: int, lang: str) -> str:
+        """Where one adopter says that a call for care is answered, or was a false alarm."""
+        token = token_for(self.secret, Purpose.CARE, f"{call_id}|{adoption_id}", version)
+        return care_url(self.base_url, call_id, adoption_id, token, lang)
+
+    def own_adoptions(self, lang: str) -> str:
+        """What a volunteer did, once they have signed in."""
+        return f"{self.base_url}/my-care?lang={lang}"
 
     def asset(self, asset_id: UUID, lang: str) -> str:
         """The public page of an asset."""

@@ -475,6 +475,7 @@ _PUBLIC_DATA = frozenset(
     {
         "from", "to", "parent_id", "photo_id", "asset_id", "adoption_id", "version", "state",
         "origin", "reason", "correction_id", "what", "decision",
+        "action", "call_id",
     }
 )  # fmt: skip
 

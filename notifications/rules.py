@@ -54,6 +54,8 @@ OF_VOLUNTEERS = frozenset(
         Occasion.HANDOVER_ANSWERED,
         Occasion.ASSET_NEWS,
         Occasion.CORRECTION_DECIDED,
+        Occasion.CARE_NEEDED,
+        Occasion.VOLUNTEER_MESSAGE,
     }
 )
 
@@ -102,6 +104,8 @@ _OF_EVENT: Mapping[str, Occasion] = MappingProxyType(
         "adoption.offered": Occasion.ADOPTION_OFFERED,
         "handover.offered": Occasion.HANDOVER,
         "handover.answered": Occasion.HANDOVER_ANSWERED,
+        "care.called": Occasion.CARE_NEEDED,
+        "volunteers.addressed": Occasion.VOLUNTEER_MESSAGE,
         "asset.removed": Occasion.ASSET_NEWS,
         "asset.returned": Occasion.ASSET_NEWS,
         "asset.moved": Occasion.ASSET_NEWS,

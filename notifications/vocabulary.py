@@ -73,6 +73,8 @@ class Occasion(enum.StrEnum):
     HANDOVER_ANSWERED = "handover_answered"
     ASSET_NEWS = "asset_news"
     CORRECTION_DECIDED = "correction_decided"
+    CARE_NEEDED = "care_needed"
+    VOLUNTEER_MESSAGE = "volunteer_message"
 
 
 class Role(enum.StrEnum):

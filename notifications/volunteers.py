@@ -21,6 +21,9 @@ from sqlalchemy.orm import Session
 from accounts.models import Person
 from assets.adoption.models import Adoption, AdoptionWait, Handover
 from assets.adoption.vocabulary import HandoverState, WaitState
+from assets.care import writing
+from assets.care.models import CareCall, VolunteerMessage
+from assets.care.vocabulary import CallState
 from assets.corrections.models import Correction
 from assets.kinds import Kinds, kinds_of
 from assets.models import Asset
@@ -46,7 +49,7 @@ from notifications.wording import Facts, day_in
 Record = Any
 
 #: Occasions that every adopter of an asset hears.
-_OF_ASSETS = frozenset({Occasion.ASSET_NEWS})
+_OF_ASSETS = frozenset({Occasion.ASSET_NEWS, Occasion.CARE_NEEDED})
 
 #: Occasions whose recipient a row names: the adopter of an adoption.
 _OF_ADOPTIONS = frozenset(
@@ -71,6 +74,8 @@ class Known:
     holding: Mapping[tuple[UUID, UUID], Record] = field(default_factory=dict)
     waits: Mapping[UUID, Record] = field(default_factory=dict)
     corrections: Mapping[UUID, Record] = field(default_factory=dict)
+    calls: Mapping[UUID, Record] = field(default_factory=dict)
+    messages: Mapping[UUID, Record] = field(default_factory=dict)
     handovers: Mapping[UUID, Record] = field(default_factory=dict)
     people: Mapping[UUID, Record] = field(default_factory=dict)
 
@@ -137,6 +142,8 @@ def known(session: Session, claimed: Sequence[Claimed]) -> Known:
         adoptions=adoptions,
         holding=holding,
         waits=waits,
+        calls=_by_id(session, _CALL, CareCall.id, _ids(letters, "call_id")),
+        messages=_by_id(session, _MESSAGE, VolunteerMessage.id, _ids(letters, "message_id")),
         corrections=_by_id(session, _CORRECTION, Correction.id, _ids(letters, "correction_id")),
         handovers=handovers,
         people=_people(session, person_ids),
@@ -148,6 +155,8 @@ def told(known: Known, links: Links, place: JurisdictionRef, one: Claimed) -> To
     occasion = Occasion(one.event)
     if occasion is Occasion.CORRECTION_DECIDED:
         return _corrected(known, links, place, one)
+    if occasion is Occasion.VOLUNTEER_MESSAGE:
+        return _written(known, links, one)
     asset = known.assets.get(_id(one, "asset_id"))
     if asset is None:
         return "no asset"
@@ -188,6 +197,21 @@ def _corrected(known: Known, links: Links, place: JurisdictionRef, one: Claimed)
         link=links.asset(row.asset_id, one.locale) if row.asset_id else links.base_url,
     )
     return Told(facts, person.email, person.phone, f"correction-{row.id}")
+
+
+def _written(known: Known, links: Links, one: Claimed) -> Told | str:
+    """What a coordinator wrote."""
+    message = known.messages.get(_id(one, "message_id"))
+    person = known.people.get(UUID(one.recipient_id))
+    if message is None or person is None:
+        return "erased"
+    facts = Facts(
+        city="",
+        turn=message.subject,
+        note=message.text,
+        link=links.own_adoptions(one.locale),
+    )
+    return Told(facts, person.email, person.phone, f"message-{message.id}")
 
 
 def _facts(
@@ -244,17 +268,29 @@ def _facts(
         until=_day(place, locale, adoption.until),
         link=links.adoption(adoption.id, adoption.token_version, locale),
     )
-    return _with_turn(facts, one, occasion, asset, adoption)
+    return _with_turn(known, links, facts, one, occasion, asset, adoption)
 
 
 def _with_turn(
-    facts: Facts, one: Claimed, occasion: Occasion, asset: Record, adoption: Record
+    known: Known,
+    links: Links,
+    facts: Facts,
+    one: Claimed,
+    occasion: Occasion,
+    asset: Record,
+    adoption: Record,
 ) -> Facts | str:
     """The same with what happened, as long as it is still so."""
     if occasion is Occasion.ADOPTION_DUE:
         if adoption.renewed_at is not None and adoption.renewed_at >= one.created_at:
             return "overtaken"
         return replace(facts, turn=str(one.data.get("step", "")))
+    if occasion is Occasion.CARE_NEEDED:
+        call = known.calls.get(_id(one, "call_id"))
+        if call is None or call.state != CallState.OPEN:
+            return "overtaken"
+        link = links.care(call.id, adoption.id, adoption.token_version, one.locale)
+        return replace(facts, link=link)
     if occasion is Occasion.ADOPTION_NAMED:
         decision = str(one.data.get("decision", ""))
         return replace(
@@ -281,8 +317,8 @@ def _concerned(session: Session, about: Sequence[tuple[Event, Occasion]]) -> dic
     }
     asset_ids = set()
     for event, occasion in about:
-        if occasion in _OF_ASSETS and event.subject_id:
-            asset_ids.add(event.subject_id)
+        if occasion in _OF_ASSETS:
+            asset_ids.add(_asset_of(event))
         for name, ids in wanted.items():
             if name in event.data:
                 ids.add(UUID(str(event.data[name])))
@@ -300,7 +336,10 @@ def _concerned(session: Session, about: Sequence[tuple[Event, Occasion]]) -> dic
     found: dict[int, list[UUID]] = {}
     for event, occasion in about:
         if occasion in _OF_ASSETS:
-            found[event.id] = of_assets.get(event.subject_id, []) if event.subject_id else []
+            found[event.id] = of_assets.get(_asset_of(event), [])
+        elif occasion is Occasion.VOLUNTEER_MESSAGE:
+            message = session.get(VolunteerMessage, UUID(str(event.data["message_id"])))
+            found[event.id] = writing.addressed(session, message) if message else []
         elif occasion is Occasion.ADOPTION_OFFERED:
             found[event.id] = _one(waiting, event, "wait_id")
         elif occasion is Occasion.CORRECTION_DECIDED:
@@ -308,6 +347,15 @@ def _concerned(session: Session, about: Sequence[tuple[Event, Occasion]]) -> dic
         elif occasion in _OF_ADOPTIONS:
             found[event.id] = _one(adopters, event, "adoption_id")
     return found
+
+
+def _asset_of(event: Event) -> UUID:
+    """The asset that an event names, or is about."""
+    named = event.data.get("asset_id")
+    if named is not None:
+        return UUID(str(named))
+    assert event.subject_id is not None
+    return event.subject_id
 
 
 def _one(persons: Mapping[UUID, UUID], event: Event, name: str) -> list[UUID]:
@@ -374,7 +422,7 @@ def _row(
     if occasion in _OF_ASSETS:
         row["data"] = {
             **row["data"],
-            "asset_id": str(event.subject_id),
+            "asset_id": str(_asset_of(event)),
             "news": event.name.partition(".")[2],
         }
     return row
@@ -428,6 +476,10 @@ _ASSET = sa.select(Asset.id, Asset.jurisdiction_id, Asset.kind_id, Asset.code, A
 _WAIT = sa.select(AdoptionWait.id, AdoptionWait.state, AdoptionWait.offered_until)
 
 _HANDOVER = sa.select(Handover.id, Handover.state, Handover.email, Handover.until)
+
+_CALL = sa.select(CareCall.id, CareCall.state)
+
+_MESSAGE = sa.select(VolunteerMessage.id, VolunteerMessage.subject, VolunteerMessage.text)
 
 _CORRECTION = sa.select(
     Correction.id,

@@ -228,6 +228,8 @@ reports.json              Vos signalements : ce que vous avez écrit, où, quand
 contacts_in_reports.json  Les coordonnées laissées avec un signalement, ou pour en suivre un.
 adoptions.json            Ce sur quoi vous veillez ou avez veillé, et le nom donné.
 adoption_history.json     Ce qui est arrivé à ces adoptions, et quand.
+care.json                 Ce que vous avez fait pour des équipements, quand et combien de minutes.
+care_calls.json           Les équipements dont vous avez signalé qu’il fallait s’en occuper.
 corrections.json          Ce que vous avez proposé de corriger au registre, et ce qu’il en est.
 confirmations.json        Les corrections d’autres personnes que vous avez confirmées.
 waiting_lists.json        Les listes d’attente où vous êtes inscrit.
@@ -266,6 +268,8 @@ reports.json              Your reports: what you wrote, where and when, what was
 contacts_in_reports.json  Contact details that were left with a report, or to follow one.
 adoptions.json            What you look after or looked after, and the name you gave it.
 adoption_history.json     What happened to these adoptions, and when.
+care.json                 What you did for assets, when, and for how many minutes.
+care_calls.json           Assets of which you said that they need care.
 corrections.json          What you said is wrong in the register, and what became of it.
 confirmations.json        Corrections of others that you confirmed.
 waiting_lists.json        The waiting lists that you are on.

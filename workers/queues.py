@@ -124,5 +124,9 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "asset_photo.staged": (CLEAN_ASSET_PHOTO,),
         "correction.proposed": (ANNOUNCE,),
         "correction.decided": (ANNOUNCE,),
+        "care.logged": (ANNOUNCE,),
+        "care.called": (ANNOUNCE,),
+        "care.answered": (ANNOUNCE,),
+        "volunteers.addressed": (ANNOUNCE,),
     }
 )

@@ -22,6 +22,7 @@ from accounts import audit
 from accounts.audit import SYSTEM, Action, Subject
 from accounts.models import ApiKey, Block, Identity, Person, RoleGrant, SignInSession
 from assets.adoption.models import Adoption, AdoptionWait
+from assets.care.models import Care
 from assets.corrections.models import Correction
 from core.db import reading, transaction
 from core.models import DeadLetter
@@ -175,6 +176,7 @@ def forget_accounts(session: Session, *, now: datetime, limit: int = CLEANED) ->
             Adoption.person_id,
             AdoptionWait.person_id,
             Correction.person_id,
+            Care.person_id,
         )
     ]
     old = (

@@ -43,6 +43,8 @@ class Action(enum.StrEnum):
     CITY_CHANGED = "city.changed"
     ASSET_CHANGED = "asset.changed"
     AUDIT_READ = "audit.read"
+    VOLUNTEERS_READ = "volunteers.read"
+    VOLUNTEERS_ADDRESSED = "volunteers.addressed"
     CORRECTION_DECIDED = "correction.decided"
     ADOPTION_ENDED = "adoption.ended"
     RETENTION_RAN = "retention.ran"

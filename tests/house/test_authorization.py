@@ -296,6 +296,7 @@ OF_PUBLIC_THINGS = frozenset(
         "adoption.join_waiting_list",
         "corrections.correct_asset",
         "corrections.confirm_correction",
+        "care.log_care",
     }
 )
 

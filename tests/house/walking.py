@@ -27,6 +27,7 @@ from accounts.access import Access, Gate, declarations
 from accounts.models import ApiKey, Block, Invitation, RoleGrant, SignInSession
 from accounts.rules import PERMISSIONS, BlockKind, Permission, Role
 from assets.adoption.models import Handover
+from assets.care.models import CareCall
 from core.clock import utc_now
 from core.db import db
 from core.ids import new_id
@@ -88,6 +89,7 @@ class Place:
     asset_kind: str
     adoption: UUID
     correction: UUID
+    care_call: UUID
     handover: UUID
     #: Whose values bodies are filled with: what is missing is so in the path alone.
     body: Place | None = None
@@ -130,6 +132,7 @@ class World:
 #: public may see, but where the test says otherwise.
 ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "asset_id": lambda place: place.asset,
+    "call_id": lambda place: place.care_call,
     "correction_id": lambda place: place.correction,
     "adoption_id": lambda place: place.adoption,
     "handover_id": lambda place: place.handover,
@@ -182,6 +185,12 @@ BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
         "kind": place.asset_kind,
         "lat": COMEDIE.lat,
         "lon": COMEDIE.lon,
+    },
+    "care.log_care": lambda place: {"action": "checked"},
+    "care.write_to_volunteers": lambda place: {
+        "jurisdiction": place.city.code,
+        "subject": "Snow",
+        "text": "It is on its way.",
     },
     "corrections.correct_asset": lambda place: {"what": "gone"},
     "corrections.propose_missing": lambda place: {
@@ -290,6 +299,7 @@ def settle(session: Session) -> World:
         asset_kind="no-such-kind",
         adoption=new_id(),
         correction=new_id(),
+        care_call=new_id(),
         handover=new_id(),
         body=own,
     )
@@ -347,6 +357,8 @@ def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> 
     kind = new_asset_kind(session, city, owner_team_id=team.id)
     asset = new_asset(session, kind)
     adoption = new_adoption(session, asset, name_wanted=f"secret-{where.value}")
+    call = CareCall(jurisdiction_id=city.id, asset_id=asset.id, called_at=utc_now())
+    session.add(call)
     handover = Handover(
         adoption_id=adoption.id,
         email=f"contact-{where.value}-new@courriel.example",
@@ -429,6 +441,7 @@ def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> 
         asset=asset.id,
         asset_kind=kind.code,
         adoption=adoption.id,
+        care_call=call.id,
         correction=new_correction(session, asset, note=f"secret-{where.value}").id,
         handover=handover.id,
     )

@@ -97,6 +97,8 @@ TURNS = {
     Occasion.ADOPTION_OFFERED: ("",),
     Occasion.HANDOVER: ("",),
     Occasion.HANDOVER_ANSWERED: ("accepted", "refused", "expired"),
+    Occasion.CARE_NEEDED: ("",),
+    Occasion.VOLUNTEER_MESSAGE: ("Réunion mardi",),
     Occasion.CORRECTION_DECIDED: ("accepted", "rejected"),
     Occasion.ASSET_NEWS: ("removed", "returned", "moved"),
 }
