@@ -61,6 +61,7 @@ _ONE, _MANY = CorrectionOut(), CorrectionsOut()
 _ASSET_IN, _MISSING_IN = AssetCorrectionIn(), MissingAssetIn()
 
 _GEOJSON = "application/geo+json"
+_TEXT = {"type": "string"}
 
 
 def _with_photo(schema: Any) -> dict[str, Any]:
@@ -230,6 +231,7 @@ def decide_correction(payload: dict[str, Any], correction_id: UUID) -> Response:
 @allow(permission(Permission.MANAGE_ASSETS))
 @blueprint.arguments(CorrectionsFileQuery, location="query")
 @blueprint.response(200, CorrectionsFileOut, content_type=_GEOJSON)
+@blueprint.doc(responses={200: {"content": {"text/csv": {"schema": _TEXT}}}})
 def get_corrections_file(query: dict[str, Any]) -> Response:
     """The open corrections for the city's GIS, as GeoJSON or CSV; those the caller may decide."""
     with reading() as session:
