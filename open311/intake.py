@@ -5,8 +5,9 @@ name or a number that nobody can use is left out rather than refused: clients se
 had in its address book, and the report is what matters.
 
 A client that did not hear the answer sends the same again, and mostly knows no `Idempotency-Key`.
-So what one key sends twice within `REPEATED_WITHIN`, letter for letter, is one request; two who
-write through the same app differ in their words, their contact or their place.
+So what one key sends twice within ten minutes, letter for letter, is one request
+(`open311.repeating`); two who write through the same app differ in their words, their contact or
+their place.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import marshmallow as ma
 import sqlalchemy as sa
@@ -27,14 +27,13 @@ from sqlalchemy.orm import Session
 
 from accounts.contact_rules import PhoneError, normal_phone
 from accounts.naming import name_fault, normal_name
-from core.ids import new_id
 from core.outgoing import OutgoingRefusedError, check_url
 from core.tokens import token_for
 from geo.measures import Point
 from geo.models import Address
-from open311 import fetching
+from open311 import fetching, repeating
 from open311.faults import missing, wrong
-from open311.models import FiledContent, RequestToken
+from open311.models import RequestToken
 from open311.parameters import Parameters
 from open311.translating import Notice, notice
 from reports import attributes, submission
@@ -47,9 +46,6 @@ from reports.vocabulary import ServiceKind, Visibility
 
 #: As long as the JSON API takes an address.
 MAX_ADDRESS = 300
-
-#: For so long the same content from the same key is the same request, sent again.
-REPEATED_WITHIN = timedelta(minutes=10)
 
 #: Addresses of photos: several by repeating the name, as FixMyStreet does.
 _LINKS = ("media_url", "media_url[]")
@@ -169,7 +165,7 @@ def submit(
         what `reports.submission.submit` raises.
     """
     if enclosed.content is not None:
-        report = replace(report, id=_id_of(session, enclosed.content, now))
+        report = replace(report, id=repeating.id_of(session, enclosed.content, now))
     submitted = submission.submit(
         session,
         report,
@@ -227,36 +223,6 @@ def content_of(
     said = sorted((name, texts) for name, texts in sent.values.items() if name != "api_key")
     text = json.dumps([str(caller.actor.api_key_id), place, said, [each.hex() for each in digests]])
     return hmac.digest(secret.encode(), f"open311-content|{text}".encode(), "sha256")
-
-
-def forget_filed(session: Session, *, now: datetime) -> int:
-    """Delete what is too old to be the same request, sent again; called by the beat. How many."""
-    gone = session.execute(
-        sa.delete(FiledContent)
-        .where(FiledContent.filed_at <= now - REPEATED_WITHIN)
-        .returning(FiledContent.digest)
-    )
-    return len(gone.all())
-
-
-def _id_of(session: Session, content: bytes, now: datetime) -> UUID:
-    """The id of the request with that content: a new one, or that of a moment ago.
-
-    One that is being stored by somebody else at this moment is waited for, at the unique key.
-    """
-    claim = postgresql.insert(FiledContent).values(digest=content, report_id=new_id(), filed_at=now)
-    claimed: UUID | None = session.scalar(
-        claim.on_conflict_do_update(
-            index_elements=["digest"],
-            set_={"report_id": claim.excluded.report_id, "filed_at": claim.excluded.filed_at},
-            where=FiledContent.filed_at <= now - REPEATED_WITHIN,
-        ).returning(FiledContent.report_id)
-    )
-    if claimed is not None:
-        return claimed
-    return session.scalars(
-        sa.select(FiledContent.report_id).where(FiledContent.digest == content)
-    ).one()
 
 
 def _service(catalogue: Catalogue, code: str, sent: Parameters) -> ServiceEntry | None:

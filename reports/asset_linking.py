@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,8 +25,11 @@ from reports.catalogue import catalogue_of
 from reports.history import SYSTEM, Author, Entry
 from reports.models import ServiceRequest
 from reports.rules import check_open
-from reports.submission import AssetFacts
 from reports.vocabulary import OPEN_STATUSES, HistoryKind, LinkedBy, Status
+
+if TYPE_CHECKING:
+    # Workers link assets and take no reports in.
+    from reports.submission import AssetFacts
 
 
 @dataclass(frozen=True, slots=True)

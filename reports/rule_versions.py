@@ -36,7 +36,6 @@ from reports.catalogue import Catalogue
 from reports.loading import load_routing_rules
 from reports.models import RoutingRule, RoutingRuleVersion
 from reports.routing import overlapping, people
-from reports.routing.grammar import RuleSyntaxError, parse
 from reports.routing.names import Vocabulary
 from reports.routing.names import check as check_names
 from reports.routing.rules import Rule, RuleFault
@@ -141,9 +140,12 @@ def vocabulary(session: Session, catalogue: Catalogue) -> Vocabulary:
 
 def check(session: Session, catalogue: Catalogue, text: str) -> Checked:
     """Everything that is wrong with a text, and what is worth a second look."""
+    # The parser is large, and most processes never read a rule.
+    from reports.routing import grammar
+
     try:
-        rules = parse(text)
-    except RuleSyntaxError as error:
+        rules = grammar.parse(text)
+    except grammar.RuleSyntaxError as error:
         return Checked((), error.faults, ())
     faults = check_names(rules, vocabulary(session, catalogue))
     group_of = {service.code: service.group for service in catalogue.offered()}
@@ -274,7 +276,9 @@ def load(
     """
     before = current(session, jurisdiction_id)
     if before.origin is RulesOrigin.MANAGER and not force and before.text != text:
-        return Loaded(Changes(unchanged=len(parse(before.text))), kept=before)
+        from reports.routing import grammar
+
+        return Loaded(Changes(unchanged=len(grammar.parse(before.text))), kept=before)
     changes = load_routing_rules(session, jurisdiction_id, rules)
     if before.version == 0 or before.text != text:
         made = Version(before.version + 1, text, RulesOrigin.FOLDER, created_at=now)

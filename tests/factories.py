@@ -447,9 +447,9 @@ def new_report(
         "caller_hash": b"\0" * 32,
         **values,
     }
-    street, number = street_and_number(given["address"]) if given["address"] else (None, None)
+    street, house_number = street_and_number(given["address"]) if given["address"] else (None, None)
     given.setdefault("address_street", street)
-    given.setdefault("address_number", number)
+    given.setdefault("address_number", house_number)
     given.setdefault("priority_base", given.get("priority", 0))
     if status is not Status.RECEIVED:
         given.setdefault("triaged_at", requested_at)

@@ -12,7 +12,7 @@ from accounts.rules import CITIZEN_SESSION, FAILURES_KEPT, STAFF_SESSION
 from core.idempotency import KEPT_FOR
 from geo.geocoding import FOUND_IS_KEPT
 from notifications.people_data import DELIVERIES_KEPT, FOLDER_KEPT
-from open311.intake import REPEATED_WITHIN
+from open311.repeating import REPEATED_WITHIN
 from reports.media import staging
 from reports.retention_rules import DEFAULT, REDACTED_PHOTO_DAYS
 from workers import retaining, sweeper

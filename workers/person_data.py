@@ -34,7 +34,7 @@ from reports import media
 from reports.models import Photo
 from reports.storage import MissingFileError, Storage
 from reports.vocabulary import PhotoState
-from workers import retaining, volunteering
+from workers import asset_photos, retaining
 
 #: From the top down: each still finds what the ones below hold.
 CONTRIBUTIONS: tuple[Contribution, ...] = (
@@ -159,7 +159,7 @@ def erase(who: Who, by: Actor | str, *, storage: Storage, data_dir: Path, now: d
     with transaction() as session:
         outcome = _forget(session, who, by, now)
     retaining.delete_files(storage, now=now)
-    volunteering.delete_photos(storage, now=now)
+    asset_photos.delete_photos(storage, now=now)
     deleted += notifications_data.delete_copies(folder, who, copies)
     outcome.counts["copies of messages"] = deleted
     return outcome

@@ -30,7 +30,7 @@ from core.outbox import Happening
 from geo import geocoding
 from notifications import digests
 from notifications.people_data import delete_old_copies
-from open311 import intake
+from open311 import repeating
 from reports import events, lifecycle
 from reports.models import Photo, ServiceRequest
 from reports.vocabulary import PhotoState
@@ -222,7 +222,7 @@ def clean_kept_answers() -> None:
 def clean_filed_contents() -> None:
     """Forget which content came over Open311 too long ago to be the same request, sent again."""
     with transaction() as session:
-        count = intake.forget_filed(session, now=utc_now())
+        count = repeating.forget_filed(session, now=utc_now())
     if count:
         log.info("clean.filed_contents", deleted=count)
 

@@ -17,7 +17,7 @@ from assets.adoption import passing, reminding, waiting
 from core.clock import utc_now
 from core.db import transaction
 from core.outbox import Event
-from reports.storage import Storage
+from workers.asset_photos import delete_photos
 from workers.queues import CLEAN_ASSET_PHOTO
 from workers.reacting import Counts, Work, outside
 
@@ -70,23 +70,6 @@ def clean_asset_photos() -> None:
     count = delete_photos(current_app.extensions["storage"], now=utc_now())
     if count:
         log.info("clean.asset_photos", deleted=count)
-
-
-def delete_photos(storage: Storage, *, now: datetime) -> int:
-    """Delete the files of photos that nobody sees any more; how many photos."""
-    from reports.media import deleting
-
-    total = 0
-    for _ in range(ROUNDS):
-        with transaction() as session:
-            ripe = photos.ripe(session, now=now)
-        if not ripe:
-            break
-        deleting.delete(storage, [deleting.HiddenPhoto(each.id, each.name) for each in ripe])
-        with transaction() as session:
-            photos.settle(session, ripe)
-        total += len(ripe)
-    return total
 
 
 def _remind(session: Session, now: datetime) -> int:

@@ -16,8 +16,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import cos, log1p, radians
 
-from rapidfuzz.fuzz import token_set_ratio
-
 from core.text import fold
 from geo.measures import Point, distance_m
 from reports.duplicates.rules import Candidate, Features
@@ -227,6 +225,9 @@ def likeness_of_texts(one: str, other: str) -> tuple[float, float] | None:
     """
     if not one or not other:
         return None
+    # Only where two reports meet that have words: most processes never compare any.
+    from rapidfuzz.fuzz import token_set_ratio
+
     mine, theirs = fold(one), fold(other)
     words = min(mine.count(" "), theirs.count(" ")) + 1
     if not mine or not theirs:

@@ -183,7 +183,11 @@ def test_no_label_moves_an_answer(tmp_path: Path, train: Path) -> None:
         ("empty.csv", b"", "lacks the column"),
         ("other.csv", b"a,b\n1,2\n", "lacks the column"),
         ("garbage.csv", bytes(range(256)) * 40, "lacks the column"),
-        ("cut.csv.gz", gzip.compress(b"id,opened_at,type\n" * 400, mtime=0)[:40], "cannot be read to its"),
+        (
+            "cut.csv.gz",
+            gzip.compress(b"id,opened_at,type\n" * 400, mtime=0)[:40],
+            "cannot be read to its",
+        ),
     ],
 )
 def test_a_file_that_is_none_is_refused_in_a_sentence(

@@ -51,7 +51,7 @@ def bbox(centre: Point = COMEDIE, radius_m: float = 1_000) -> str:
 def listed(client: FlaskClient, query: str = "") -> dict[str, Any]:
     answer = client.get(f"/api/v1/assets?{query}")
     assert answer.status_code == 200, answer.json
-    document: dict[str, Any] = answer.json
+    document: dict[str, Any] = answer.get_json()
     return document
 
 
@@ -85,7 +85,7 @@ def test_a_list_is_geojson_and_what_its_schema_says(
         "version": 1,
         "since": "2026-03-11T09:00:00Z",
     }
-    assert not AssetCollectionOut().validate(answer.json)
+    assert not AssetCollectionOut().validate(answer.get_json())
     assert (answer.json["next"], answer.json["clustered"]) == (None, False)
 
 
@@ -211,7 +211,7 @@ def test_an_asset_shows_its_versions_and_the_open_reports_about_it(
     [version] = answer.json["versions"]
     assert (version["origin"], version["changed"]) == ("import", ["created"])
     assert "actor" not in version
-    assert not AssetOut().validate(answer.json)
+    assert not AssetOut().validate(answer.get_json())
     assert client.get("/api/v1/assets/01890a5d-ac96-774b-bcce-b302099a8057").status_code == 404
 
 
@@ -226,7 +226,7 @@ def test_versions_are_paged_latest_first(
         )
         assert changed.status_code == 200, changed.json
     url = f"/api/v1/assets/{asset.id}/versions"
-    page = client.get(f"{url}?limit=3").json
+    page = client.get(f"{url}?limit=3").get_json()
     assert [item["version"] for item in page["items"]] == [4, 3, 2]
     rest = client.get(f"{url}?limit=3&cursor={page['next']}").json
     assert [item["version"] for item in rest["items"]] == [1]
@@ -250,7 +250,7 @@ def test_kinds_are_described_in_the_readers_language(
         corrections={"confirmations": 3},
     )
     new_asset_kind(session, city, code="old", is_active=False)
-    document = client.get(f"/api/v1/asset-kinds?jurisdiction={city.code}&locale=fr").json
+    document = client.get(f"/api/v1/asset-kinds?jurisdiction={city.code}&locale=fr").get_json()
     [kind] = document["items"]
     assert (kind["code"], kind["name"]) == ("hydrant", "Objet hydrant")
     assert kind["adoption"]["capacity"] == 2

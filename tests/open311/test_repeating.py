@@ -18,7 +18,7 @@ from core.clock import utc_now
 from core.db import db, transaction
 from geo import jurisdictions
 from geo.measures import Point
-from open311 import intake
+from open311 import repeating
 from open311.models import FiledContent
 from reports.models import Photo, ServiceRequest
 from tests.factories import COMEDIE, new_jurisdiction, new_person, new_service, stored
@@ -153,8 +153,8 @@ def test_what_is_kept_of_it_says_nothing_and_is_forgotten(
     [row] = session.scalars(sa.select(FiledContent)).all()
     assert len(row.digest) == 32
     now = utc_now()
-    assert intake.forget_filed(session, now=now) == 0
-    assert intake.forget_filed(session, now=now + intake.REPEATED_WITHIN) == 1
+    assert repeating.forget_filed(session, now=now) == 0
+    assert repeating.forget_filed(session, now=now + repeating.REPEATED_WITHIN) == 1
 
 
 def test_many_at_one_moment_are_one(committed_db: Flask) -> None:

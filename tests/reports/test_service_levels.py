@@ -69,7 +69,7 @@ def paris(text: str) -> datetime:
         ({"working_days": 1}, "2026-03-11T10:00", "2026-03-12T17:00"),
         ({"working_days": 2}, "2026-03-11T10:00", "2026-03-13T12:00"),
         ({"working_days": 5}, "2026-03-11T10:00", "2026-03-18T17:00"),
-        # To the hour: what came at 10:12 is due at 10:12; Sunday's hour is kept, the evening is not.
+        # To the hour: what came at 10:12 is due at 10:12; Sunday's hour is kept, the evening's not.
         ({"working_days": 2, "to_the_hour": True}, "2026-03-11T10:12", "2026-03-13T10:12"),
         ({"working_days": 2, "to_the_hour": True}, "2026-03-11T05:00", "2026-03-13T05:00"),
         ({"working_days": 1, "to_the_hour": True}, "2026-03-08T11:00", "2026-03-10T11:00"),
