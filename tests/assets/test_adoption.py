@@ -686,7 +686,8 @@ def test_erasing_somebody_lets_everything_go_and_asks_the_next(
     assert [each["name_wanted"] for each in documents["adoptions"]] == ["Hector"]
     assert len(documents["handovers"]) == 1
     counts = erase(session, who, NOW).counts
-    assert counts == {"adoptions": 1, "waiting lists": 0, "handovers": 1}
+    gone = {what: count for what, count in counts.items() if count}
+    assert gone == {"adoptions": 1, "handovers": 1}
     assert erase(session, who, NOW).counts["adoptions"] == 0
     [row] = stored(session, Adoption, person_id=ana.id)
     assert (row.ended_because, row.name, row.name_wanted) == ("erased", None, None)
