@@ -1,8 +1,8 @@
 """Photos that come as addresses (`media_url`): fetched later, and then photos like all others.
 
-    keep(session, report_id, …, links, now=now)              # with the report, in its transaction
+    awaiting.keep(session, report_id, …, links, now=now)     # with the report, in its transaction
     with transaction() as session:
-        wanted = claim(session, now=now, ids=…)              # ours until the lease ends
+        wanted = awaiting.claim(session, now=now, ids=…)     # ours until the lease ends
     outcomes = fetch(wanted, line, storage)                  # outside any transaction
     with transaction() as session:
         record(session, outcomes, now=now)
@@ -21,21 +21,18 @@ import io
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urljoin
-from uuid import UUID
 
-import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
-from core import outbox
 from core.errors import DomainError
 from core.outgoing import Allowance, Answer, Outgoing, OutgoingError, OutgoingRefusedError
 from geo import jurisdictions
-from open311 import events
+from open311.awaiting import Wanted
 from open311.models import LinkedPhoto
 from open311.rules import delay_s
 from open311.telling import Note, note
@@ -49,28 +46,16 @@ from reports.vocabulary import ActorKind
 
 log = structlog.get_logger()
 
-#: Photos of one claim, how long each may take, when no further one is begun, and how long they are
-#: ours: what is begun by then has ended before somebody else may take over.
-BATCH = 5
+#: How long each photo of a claim may take, and when no further one is begun: what is begun by then
+#: has ended before the lease of `awaiting` has.
 TIMEOUT_S = 15.0
 PATIENCE_S = 30.0
-LEASE = timedelta(seconds=150)
 
 #: Moved from http to https, then to where the files lie, and once more.
 _REDIRECTS = 3
 
 #: Tries after which staff are told. With the delays of `rules.delay_s` some four hours.
 MAX_FAILURES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A photo that is to be fetched."""
-
-    id: int
-    report_id: UUID
-    url: str
-    claims: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,56 +79,6 @@ class Outcome:
 
     wanted: Wanted
     result: StagedPhoto | Refused | Failed | None
-
-
-def keep(
-    session: Session, report_id: UUID, jurisdiction_id: int, links: Sequence[str], *, now: datetime
-) -> None:
-    """Remember what is to be fetched and emit `photo.linked`, in the caller's transaction."""
-    rows = [
-        LinkedPhoto(report_id=report_id, url=link, next_attempt_at=now, created_at=now)
-        for link in links
-    ]
-    session.add_all(rows)
-    session.flush()
-    outbox.emit(
-        session,
-        events.PHOTO_LINKED,
-        report_id,
-        jurisdiction_id=jurisdiction_id,
-        link_ids=[row.id for row in rows],
-    )
-
-
-def awaited(session: Session, report_ids: Collection[UUID]) -> set[UUID]:
-    """Those of the reports that still wait for a photo from elsewhere."""
-    return set(
-        session.scalars(
-            sa.select(LinkedPhoto.report_id).where(LinkedPhoto.report_id.in_(list(report_ids)))
-        )
-    )
-
-
-def claim(
-    session: Session, *, now: datetime, ids: Collection[int] | None = None, limit: int = BATCH
-) -> list[Wanted]:
-    """Take photos that are due, oldest first; nobody else gets them until the lease ends."""
-    due = (
-        sa.select(LinkedPhoto)
-        .where(LinkedPhoto.next_attempt_at <= now)
-        .order_by(LinkedPhoto.next_attempt_at, LinkedPhoto.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .execution_options(populate_existing=True)
-    )
-    if ids is not None:
-        due = due.where(LinkedPhoto.id.in_(list(ids)))
-    rows = session.scalars(due).all()
-    for row in rows:
-        row.claims += 1
-        row.next_attempt_at = now + LEASE
-    session.flush()
-    return [Wanted(row.id, row.report_id, row.url, row.claims) for row in rows]
 
 
 def open_line(allow: Allowance) -> Outgoing:

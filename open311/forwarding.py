@@ -42,7 +42,7 @@ from core import outbox
 from core.links import photo_url
 from core.outbox import Happening
 from geo.measures import Point
-from open311 import events, fetching
+from open311 import awaiting, events
 from open311.answers import ForeignRequest
 from open311.client import Failure, Remote, seconds
 from open311.downstream import Endpoint, ServiceMap, endpoints
@@ -391,7 +391,7 @@ def _facts(session: Session, rows: Sequence[Forwarding]) -> dict[UUID, _Facts]:
         if photo.state == PhotoState.READY.value and photo.is_public:
             shown.setdefault(photo.report_id, photo.id)
     coming = {p.report_id for p in photos if p.state == PhotoState.STAGED.value and p.is_public}
-    coming |= fetching.awaited(session, wanted)
+    coming |= awaiting.awaited(session, wanted)
     return {
         row.id: _Facts(
             row,

@@ -31,7 +31,7 @@ from core.outgoing import OutgoingRefusedError, check_url
 from core.tokens import token_for
 from geo.measures import Point
 from geo.models import Address
-from open311 import fetching, repeating
+from open311 import awaiting, repeating
 from open311.faults import missing, wrong
 from open311.models import RequestToken
 from open311.parameters import Parameters
@@ -179,7 +179,7 @@ def submit(
         ],
     )
     if enclosed.links and not submitted.is_replay:
-        fetching.keep(session, submitted.id, submitted.jurisdiction.id, enclosed.links, now=now)
+        awaiting.keep(session, submitted.id, submitted.jurisdiction.id, enclosed.links, now=now)
     token = None
     if submitted.service.kind is ServiceKind.BATCH:
         token = token_for(secret, _TOKEN, submitted.id, 1)

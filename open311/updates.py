@@ -34,7 +34,7 @@ from accounts.audit import Action, Subject
 from accounts.rules import Permission
 from core.errors import ForbiddenError, NotFoundError
 from geo import jurisdictions
-from open311 import fetching, reading
+from open311 import awaiting, reading
 from open311.formats import words
 from open311.models import ReceivedUpdate
 from open311.telling import Note as Telling
@@ -325,7 +325,7 @@ def _by_sender(session: Session, report: ServiceRequest, update: Sent, now: date
         return None
     _add_photos(session, report, update, conversation.REPORTER, now)
     if update.links:
-        fetching.keep(session, report.id, report.jurisdiction_id, update.links, now=now)
+        awaiting.keep(session, report.id, report.jurisdiction_id, update.links, now=now)
     return history_id
 
 

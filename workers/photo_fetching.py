@@ -15,7 +15,7 @@ from flask import current_app
 from core.clock import utc_now
 from core.db import transaction
 from core.outgoing import Allowance
-from open311 import fetching
+from open311 import awaiting
 from workers.reacting import Counts
 
 #: A sweep begins no further batch after so long.
@@ -26,9 +26,12 @@ def fetch(ids: Collection[int] | None) -> Counts:
     """Fetch one batch of photos that are due: of these, or of all."""
     settings = current_app.extensions["settings"]
     with transaction() as session:
-        wanted = fetching.claim(session, now=utc_now(), ids=ids)
+        wanted = awaiting.claim(session, now=utc_now(), ids=ids)
     if not wanted:
         return {}
+    # With it comes what decodes photos, and most processes never see one.
+    from open311 import fetching
+
     with fetching.open_line(Allowance.parse(settings.outgoing_allow)) as line:
         outcomes = fetching.fetch(wanted, line, current_app.extensions["storage"])
     with transaction() as session:
@@ -43,6 +46,6 @@ def fetch_due() -> Counts:
     while time.monotonic() < stop_at:
         counts = fetch(None)
         total.update(counts)
-        if counts.get("claimed", 0) < fetching.BATCH:
+        if counts.get("claimed", 0) < awaiting.BATCH:
             break
     return total

@@ -20,7 +20,7 @@ from core.clock import utc_now
 from core.models import OutboxEvent
 from core.outgoing import NOTHING_ALLOWED, Allowance
 from geo import jurisdictions
-from open311 import fetching
+from open311 import awaiting, fetching
 from open311.models import LinkedPhoto
 from reports.media import MAX_BYTES, cleaning
 from reports.models import Note, Photo, ServiceRequest
@@ -123,10 +123,10 @@ class Fetching:
     allow: Allowance = field(default_factory=lambda: Allowance.parse("127.0.0.1"))
 
     def keep(self, *urls: str) -> None:
-        fetching.keep(self.session, self.report.id, self.report.jurisdiction_id, urls, now=self.now)
+        awaiting.keep(self.session, self.report.id, self.report.jurisdiction_id, urls, now=self.now)
 
     def step(self) -> Counter[str]:
-        wanted = fetching.claim(self.session, now=self.now)
+        wanted = awaiting.claim(self.session, now=self.now)
         with fetching.open_line(self.allow) as line:
             outcomes = fetching.fetch(wanted, line, self.storage)
         return fetching.record(self.session, outcomes, now=self.now, jitter=lambda: 0.5)
@@ -276,9 +276,9 @@ def test_what_somebody_has_in_hand_nobody_else_takes_until_the_lease_ends(
     worker: Fetching, photos: Album
 ) -> None:
     worker.keep(photos.put("/1.jpg", Shown(body=jpeg())))
-    taken = fetching.claim(worker.session, now=worker.now)
+    taken = awaiting.claim(worker.session, now=worker.now)
     assert worker.step() == {}
-    worker.now += fetching.LEASE
+    worker.now += awaiting.LEASE
     assert worker.step() == {"fetched": 1}
     # The first one comes back after all.
     with fetching.open_line(worker.allow) as line:
@@ -289,7 +289,7 @@ def test_what_somebody_has_in_hand_nobody_else_takes_until_the_lease_ends(
 
 def test_what_its_turn_did_not_come_for_waits_no_longer(worker: Fetching) -> None:
     worker.keep(link(1))
-    wanted = fetching.claim(worker.session, now=worker.now)
+    wanted = awaiting.claim(worker.session, now=worker.now)
     with fetching.open_line(worker.allow) as line:
         outcomes = fetching.fetch(wanted, line, worker.storage, patience_s=-1)
     assert fetching.record(worker.session, outcomes, now=worker.now) == {"untried": 1}
@@ -325,7 +325,7 @@ def test_a_report_waits_for_its_photo_before_it_is_forwarded(session: Session) -
     with foreign.running() as other:
         handing = settle(session, other)
         report = handing.report(requested_at=handing.now)
-        fetching.keep(session, report.id, report.jurisdiction_id, [link(1)], now=handing.now)
+        awaiting.keep(session, report.id, report.jurisdiction_id, [link(1)], now=handing.now)
         handing.queue(report)
         assert handing.claim() == []
         session.execute(sa.delete(LinkedPhoto))
