@@ -5,7 +5,6 @@ As `reports.catalogue`: read again when the jurisdiction's version moves, at mos
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from assets.models import AssetKind
 from assets.rules import AdoptionRules, CareRules, CorrectionRules, Season
 from core.db import Executor
 from core.errors import InvalidError
+from core.kept import Kept
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
 from reports.attributes import AttributeDefinition, definitions_of
@@ -83,19 +83,13 @@ class Kinds:
         return [kind for kind in self.all if kind.is_active and service_code in kind.services]
 
 
-_kept: dict[int, Kinds] = {}
-_lock = threading.Lock()
+_kept: Kept[Kinds] = Kept()
 
 
 def kinds_of(session: Executor, jurisdiction_id: int) -> Kinds:
     """The kinds of a jurisdiction, at most a second behind the database."""
     place = jurisdictions.by_id(session, jurisdiction_id)
-    kept = _kept.get(jurisdiction_id)
-    if kept is None or kept.place is not place:
-        kept = _read(session, place)
-        with _lock:
-            _kept[jurisdiction_id] = kept
-    return kept
+    return _kept.get(jurisdiction_id, place, lambda: _read(session, place))
 
 
 def definitions(stored: Iterable[Mapping[str, Any]]) -> tuple[AttributeDefinition, ...]:

@@ -13,7 +13,6 @@ their place.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from sqlalchemy.orm import Session
 from accounts.contact_rules import PhoneError, normal_phone
 from accounts.naming import name_fault, normal_name
 from core.outgoing import OutgoingRefusedError, check_url
-from core.tokens import token_for
+from core.tokens import mac, token_for
 from geo.measures import Point
 from geo.models import Address
 from open311 import awaiting, repeating
@@ -222,7 +221,7 @@ def content_of(
         return None
     said = sorted((name, texts) for name, texts in sent.values.items() if name != "api_key")
     text = json.dumps([str(caller.actor.api_key_id), place, said, [each.hex() for each in digests]])
-    return hmac.digest(secret.encode(), f"open311-content|{text}".encode(), "sha256")
+    return mac(secret, f"open311-content|{text}".encode())
 
 
 def _service(catalogue: Catalogue, code: str, sent: Parameters) -> ServiceEntry | None:

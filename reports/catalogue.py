@@ -7,7 +7,6 @@ statements, using it none.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ import sqlalchemy as sa
 
 from core.db import Executor
 from core.errors import InvalidError
+from core.kept import Kept
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
 from reports.attributes import AttributeDefinition, definitions_of
@@ -102,19 +102,13 @@ class Catalogue:
         return [service.id for service in self.services if service.family == family]
 
 
-_kept: dict[int, Catalogue] = {}
-_lock = threading.Lock()
+_kept: Kept[Catalogue] = Kept()
 
 
 def catalogue_of(session: Executor, jurisdiction_id: int) -> Catalogue:
     """The catalogue of a jurisdiction, at most a second behind the database."""
     place = jurisdictions.by_id(session, jurisdiction_id)
-    kept = _kept.get(jurisdiction_id)
-    if kept is None or kept.place is not place:
-        kept = _read(session, place)
-        with _lock:
-            _kept[jurisdiction_id] = kept
-    return kept
+    return _kept.get(jurisdiction_id, place, lambda: _read(session, place))
 
 
 def service_of(session: Executor, report: ServiceRequest) -> ServiceEntry:
@@ -124,8 +118,7 @@ def service_of(session: Executor, report: ServiceRequest) -> ServiceEntry:
 
 def forget() -> None:
     """Drop what is kept in memory; for tests, whose database goes back in time."""
-    with _lock:
-        _kept.clear()
+    _kept.forget()
 
 
 def _read(session: Executor, place: JurisdictionRef) -> Catalogue:

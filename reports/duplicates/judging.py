@@ -6,7 +6,6 @@ and with the catalogue the judge is made anew.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -14,13 +13,13 @@ from importlib import resources
 import sqlalchemy as sa
 
 from core.db import Executor
+from core.kept import Kept
 from core.text import fold
 from reports.catalogue import Catalogue
 from reports.duplicates.features import Kind
 from reports.duplicates.model import LearnedJudge, Model, ModelError
 
-_kept: dict[int, tuple[Catalogue, LearnedJudge]] = {}
-_lock = threading.Lock()
+_kept: Kept[LearnedJudge] = Kept()
 
 
 @cache
@@ -32,11 +31,11 @@ def default_model() -> Model:
 
 def judge_for(session: Executor, catalogue: Catalogue) -> LearnedJudge:
     """The judge of a city; one statement when its catalogue is new, else none."""
-    place = catalogue.place
-    kept = _kept.get(place.id)
-    if kept is not None and kept[0] is catalogue:
-        return kept[1]
-    document = session.execute(_ACTIVE, {"place": place.id}).scalar()
+    return _kept.get(catalogue.place.id, catalogue, lambda: _read(session, catalogue))
+
+
+def _read(session: Executor, catalogue: Catalogue) -> LearnedJudge:
+    document = session.execute(_ACTIVE, {"place": catalogue.place.id}).scalar()
     model = default_model()
     if document is not None:
         try:
@@ -44,10 +43,7 @@ def judge_for(session: Executor, catalogue: Catalogue) -> LearnedJudge:
         except ModelError:
             # Of an older release. `flask duplicates models` says so, and intake goes on.
             model = default_model()
-    judge = LearnedJudge(model, kinds_of(catalogue, model))
-    with _lock:
-        _kept[place.id] = (catalogue, judge)
-    return judge
+    return LearnedJudge(model, kinds_of(catalogue, model))
 
 
 def kinds_of(catalogue: Catalogue, model: Model) -> Mapping[int, Kind]:

@@ -7,7 +7,6 @@ said of a service with few cases.
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.db import Executor
+from core.kept import Kept
 from geo.jurisdictions import JurisdictionRef
 from reports.forecast.survival import EDGES_H, Curve, Tally, curve_of
 from reports.models import ClosingForecast
@@ -58,8 +58,7 @@ class Forecast:
 #: The forecasts of a city by service, area and season.
 Forecasts = Mapping[tuple[int, int | None, str | None], Forecast]
 
-_kept: dict[int, tuple[JurisdictionRef, Forecasts]] = {}
-_lock = threading.Lock()
+_kept: Kept[Forecasts] = Kept()
 
 
 def season_of(place: JurisdictionRef, at: datetime) -> str:
@@ -123,18 +122,12 @@ def recompute(session: Session, place: JurisdictionRef, *, now: datetime) -> boo
 
 def forget() -> None:
     """Drop what is kept in memory; for tests, whose database goes back in time."""
-    with _lock:
-        _kept.clear()
+    _kept.forget()
 
 
 def _forecasts_of(session: Executor, place: JurisdictionRef) -> Forecasts:
     """What is stored, read again when the city's version moves: `recompute`'s caller moves it."""
-    kept = _kept.get(place.id)
-    if kept is None or kept[0] is not place:
-        kept = (place, _stored(session, place.id))
-        with _lock:
-            _kept[place.id] = kept
-    return kept[1]
+    return _kept.get(place.id, place, lambda: _stored(session, place.id))
 
 
 def _stored(session: Executor, jurisdiction_id: int) -> Forecasts:

@@ -11,7 +11,6 @@ from it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -23,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from accounts.models import Team
 from core.db import Executor
+from core.kept import Kept
 from core.text import fold
 from geo.jurisdictions import JurisdictionRef
 from reports.catalogue import Catalogue, ServiceEntry
@@ -124,18 +124,12 @@ class AssetOwners(Protocol):
         """The code of the team that owns each of these assets, where one does."""
 
 
-_kept: dict[int, tuple[Catalogue, RoutingPlan]] = {}
-_lock = threading.Lock()
+_kept: Kept[RoutingPlan] = Kept()
 
 
 def plan(session: Session, catalogue: Catalogue) -> RoutingPlan:
     """The routing plan of a catalogue; one statement when the city changed, else none."""
-    kept = _kept.get(catalogue.place.id)
-    if kept is None or kept[0] is not catalogue:
-        kept = catalogue, _read(session, catalogue)
-        with _lock:
-            _kept[catalogue.place.id] = kept
-    return kept[1]
+    return _kept.get(catalogue.place.id, catalogue, lambda: _read(session, catalogue))
 
 
 def decide(table: RoutingPlan, facts: Facts) -> Routing:
@@ -227,8 +221,7 @@ def time_facts(calendar: WorkCalendar, at: datetime) -> tuple[bool, frozenset[st
 
 def forget() -> None:
     """Drop what is kept in memory; for tests, whose database goes back in time."""
-    with _lock:
-        _kept.clear()
+    _kept.forget()
 
 
 def closed_days_of(place: JurisdictionRef) -> frozenset[date]:

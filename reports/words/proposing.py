@@ -7,13 +7,12 @@ both are kept in memory and made again when the city's version moves.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from core.db import Executor
-from geo.jurisdictions import JurisdictionRef
+from core.kept import Kept
 from reports.catalogue import Catalogue, ServiceEntry
 from reports.models import WordModelVersion
 from reports.words import prior
@@ -39,8 +38,7 @@ class Proposal:
     confidence: float
 
 
-_kept: dict[int, tuple[JurisdictionRef, WordModel | None]] = {}
-_lock = threading.Lock()
+_kept: Kept[WordModel | None] = Kept()
 
 
 def propose(session: Executor, catalogue: Catalogue, text: str) -> list[Proposal]:
@@ -85,12 +83,7 @@ def explain(session: Executor, catalogue: Catalogue, text: str, code: str) -> li
 def model_of(session: Executor, catalogue: Catalogue) -> WordModel | None:
     """The model in force in a city; None where its catalogue has no word."""
     place = catalogue.place
-    kept = _kept.get(place.id)
-    if kept is None or kept[0] is not place:
-        kept = (place, _read(session, catalogue))
-        with _lock:
-            _kept[place.id] = kept
-    return kept[1]
+    return _kept.get(place.id, place, lambda: _read(session, catalogue))
 
 
 def catalogue_texts(catalogue: Catalogue) -> list[Example]:
@@ -106,8 +99,7 @@ def catalogue_texts(catalogue: Catalogue) -> list[Example]:
 
 def forget() -> None:
     """Drop what is kept in memory; for tests, whose database goes back in time."""
-    with _lock:
-        _kept.clear()
+    _kept.forget()
 
 
 def _read(session: Executor, catalogue: Catalogue) -> WordModel | None:
