@@ -44,13 +44,14 @@ def test_the_wait_doubles_up_to_an_hour(failures: int, minutes: int | None) -> N
     assert lock_after(failures) == wait
 
 
-def test_ten_thousand_guesses_come_to_a_dozen(session: Session) -> None:
+def test_a_thousand_guesses_come_to_a_dozen(session: Session) -> None:
     new_person(session, email=EMAIL, password_hash="the hash")
     compared: dict[str, list[int]] = {}
     refused: dict[str, list[int]] = {}
 
-    # One guess a second for nearly three hours, at somebody's address and at nobody's.
-    for second, email in itertools.product(range(5_000), (EMAIL, "nobody@ville.example")):
+    # One guess each four seconds for over an hour, at somebody's address and at nobody's.
+    seconds = range(0, 4_000, 4)
+    for second, email in itertools.product(seconds, (EMAIL, "nobody@ville.example")):
 
         def fits(
             _stored: str | None, _password: str, second: int = second, to: str = email
@@ -70,10 +71,10 @@ def test_ten_thousand_guesses_come_to_a_dozen(session: Session) -> None:
         except LockedError as locked:
             refused.setdefault(email, []).append(locked.extra["retry_after"])
     # Five at once, then after 1, 2, 4, 8, 16, 32 minutes: the same for both.
-    assert compared[EMAIL] == [0, 1, 2, 3, 4, 64, 184, 424, 904, 1864, 3784]
+    assert compared[EMAIL] == [0, 4, 8, 12, 16, 76, 196, 436, 916, 1876, 3796]
     assert compared["nobody@ville.example"] == compared[EMAIL]
     assert refused["nobody@ville.example"] == refused[EMAIL]
-    assert len(compared[EMAIL]) + len(refused[EMAIL]) == 5_000
+    assert len(compared[EMAIL]) + len(refused[EMAIL]) == len(seconds)
 
 
 @pytest.mark.parametrize("email", [EMAIL, "nobody@ville.example"])

@@ -32,7 +32,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.house.city import HERE, City, settle
 
 #: Examples of each operation and kind.
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
 
 CHECKS = [
     not_a_server_error,

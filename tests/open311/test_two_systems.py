@@ -9,6 +9,7 @@ import functools
 import http.client
 import io
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -104,9 +105,14 @@ class Second:
         assert answer.status_code == 200, answer.text
 
 
-@pytest.fixture
-def second(postgres: Path, redis_url: str, tmp_path: Path) -> Iterator[Second]:
-    with new_database(postgres, "riverain_second") as url:
+@pytest.fixture(scope="module")
+def lasting_second(
+    postgres: Path, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Second]:
+    """It takes seconds to start: once for all tests here."""
+    with new_database(
+        postgres, f"riverain_second_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    ) as url:
         engine = sa.create_engine(url)
         with Session(engine) as session:
             city = new_jurisdiction(session, code="metropole")
@@ -121,7 +127,7 @@ def second(postgres: Path, redis_url: str, tmp_path: Path) -> Iterator[Second]:
                 sys.executable,
                 "-m",
                 "tests.open311.second_riverain",
-                str(tmp_path),
+                str(tmp_path_factory.mktemp("second")),
                 url,
                 redis_url,
                 SECRET_KEY,
@@ -146,6 +152,14 @@ def second(postgres: Path, redis_url: str, tmp_path: Path) -> Iterator[Second]:
                 process.wait()
             process.stdout.close()
             engine.dispose()
+
+
+@pytest.fixture
+def second(lasting_second: Second) -> Second:
+    """With its city and nothing that was reported there."""
+    with lasting_second.engine.begin() as connection:
+        connection.execute(sa.text("TRUNCATE service_requests, outbox_events CASCADE"))
+    return lasting_second
 
 
 @pytest.fixture
