@@ -49,7 +49,7 @@ from reports.routing.rules import (
     fault_at,
 )
 
-GRAMMAR = r"""
+_SENTENCES = r"""
     rule: "rule" CODE "when" condition ("and" condition)* "then" actions
     otherwise: "otherwise" actions
 
@@ -82,9 +82,9 @@ GRAMMAR = r"""
 
     codes: (CODE | TEXT) ("," (CODE | TEXT))*
 
-    DURING: "during"
-    OUTSIDE: "outside"
-    UNIT: "hours" | "hour" | "days" | "day"
+    DURING: /during(?![\w.@+'-])/
+    OUTSIDE: /outside(?![\w.@+'-])/
+    UNIT: /(hours?|days?)(?![\w.@+'-])/
     NUMBER: /\d+(\.\d+)?/
     CODE: /\w[\w.-]*/
     EMAIL.2: /[\w.+'-]+@[\w-]+(\.[\w-]+)+/
@@ -95,6 +95,23 @@ GRAMMAR = r"""
     %ignore WS
     %ignore COMMENT
 """
+
+
+def _of_whole_words(sentences: str) -> str:
+    """The same grammar, in which `"group"` is that word and not the beginning of another.
+
+    A lexer that takes a keyword wherever its letters stand reads `groups x` as `group s x`.
+    """
+    words = sorted(set(_KEYWORD.findall(sentences)))
+    # Not `\b`: a code may go on with a dot or a hyphen, an address with a few signs more.
+    terminals = (f"    _{word.upper()}.3: /{word}(?![\\w.@+'-])/\n" for word in words)
+    return _KEYWORD.sub(lambda match: f"_{match[1].upper()}", sentences) + "".join(terminals)
+
+
+#: A word of the language, as the sentences quote it.
+_KEYWORD = re.compile(r'"([a-z]+)"')
+
+GRAMMAR = _of_whole_words(_SENTENCES)
 
 
 #: How to speak of what the grammar expected.
@@ -110,10 +127,7 @@ _EXPECTED = {
 }
 
 
-_STATEMENT = re.compile(r"(rule|otherwise)\b")
-
-#: What of a word lies before a place in the text, and what from it on.
-_WORD_BEFORE, _WORD_AFTER = re.compile(r"[\w-]+$"), re.compile(r"[\w-]+")
+_STATEMENT = re.compile(r"(rule|otherwise)(?![\w.@+'-])")
 
 
 class RuleSyntaxError(Exception):
@@ -211,18 +225,11 @@ def _parse_statement(kind: str, line: int, statement: str) -> Rule:
 
 
 def _syntax_fault(error: lark.UnexpectedToken, line: int, statement: str) -> RuleFault:
-    expected = sorted({_EXPECTED.get(name, name.lower()) for name in error.accepts or ()})
+    expected = sorted({_EXPECTED.get(name, name.strip("_").lower()) for name in error.accepts or ()})
     wanted = f"expected {' or '.join(expected)}"
     if error.token.type == "$END":
         last = line + statement.count("\n")
         return RuleFault(last, len(statement.splitlines()[-1]) + 1, "", f"{wanted}; it ends here")
-    text = statement.splitlines()[error.line - line]
-    before = _WORD_BEFORE.search(text, 0, error.column - 1)
-    after = _WORD_AFTER.match(text, error.column - 1)
-    if before is not None and after is not None:
-        # A word that begins like one that may stand here: what was read of it is none of it.
-        word = before.group() + after.group()
-        return RuleFault(error.line, before.start() + 1, word, "this word means nothing here")
     return RuleFault(error.line, error.column, str(error.token), wanted)
 
 

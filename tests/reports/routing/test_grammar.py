@@ -105,7 +105,7 @@ def test_a_rule_knows_its_line_and_text_without_the_comments_around_it() -> None
         ("", (1, "", "the last line must be “otherwise team …”")),
         ("hello", (1, "hello", "a rule begins with")),
         ("rule a wen group x then team y", (1, "wen", "expected when")),
-        ("rule a\n  whenn group x then team y", (2, "whenn", "this word means nothing here")),
+        ("rule a\n  whenn group x then team y", (2, "whenn", "expected when")),
         ("rule a when group x, y z then team y", (1, "z", "expected a comma or and or then")),
         ("rule a when service x\n then tem y", (2, "tem", "expected copy or due or person")),
         ("rule a when group x then tag y", (1, "a", "the rule names no team")),
@@ -125,6 +125,40 @@ def test_a_syntax_fault_names_line_word_and_what_was_expected(
     line, word, reason = faults(text + ending)[0]
     assert (line, word) == expected[:2]
     assert expected[2] in reason
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("rule a when groups x then team y", "groups"),
+        ("rule a when services then team y", "services"),
+        ("rule a when service.x y then team z", "service.x"),
+        ("rule a when not-group x then team y", "not-group"),
+        ("rule a when group x andteam y then team z", "andteam"),
+        ("rule a when group x thenteam y", "thenteam"),
+        ("rule a when group x then teams y", "teams"),
+        ("rule a when group x then team y and tagged z", "tagged"),
+        ("rule a when attribute d is5 then team y", "is5"),
+        ("rule a when attribute d at leastx 5 then team y", "leastx"),
+        ("rule a when asset ownership x then team y", "ownership"),
+        ("rule a when during-x working hours then team y", "during-x"),
+        ("rule a when group x then team y and due in 4 hoursx", "hoursx"),
+        ("rule a when group x then team y and copy tools z", "tools"),
+    ],
+)
+def test_a_word_that_begins_like_a_keyword_is_not_that_keyword(text: str, word: str) -> None:
+    [(line, found, reason)] = faults(f"# first\n{text}\notherwise team desk")
+    assert (line, found) == (2, word)
+    assert reason.startswith("expected ")
+
+
+def test_names_and_addresses_may_begin_like_keywords() -> None:
+    rule = only(
+        "rule rules when group groups, in.x, then-y and in in: and1\n"
+        " then team team and copy to and@x.fr, or-not"
+    )
+    assert [item.values for item in rule.conditions] == [("groups", "in.x", "then-y"), ("and1",)]
+    assert (rule.team, rule.copies) == ("team", ("and@x.fr", "or-not"))
 
 
 def test_every_broken_rule_is_listed_not_only_the_first() -> None:
