@@ -225,7 +225,9 @@ def _parse_statement(kind: str, line: int, statement: str) -> Rule:
 
 
 def _syntax_fault(error: lark.UnexpectedToken, line: int, statement: str) -> RuleFault:
-    expected = sorted({_EXPECTED.get(name, name.strip("_").lower()) for name in error.accepts or ()})
+    expected = sorted(
+        {_EXPECTED.get(name, name.strip("_").lower()) for name in error.accepts or ()}
+    )
     wanted = f"expected {' or '.join(expected)}"
     if error.token.type == "$END":
         last = line + statement.count("\n")
