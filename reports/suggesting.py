@@ -16,7 +16,7 @@ from core.errors import ConflictError
 from reports import changing, history, lifecycle
 from reports.catalogue import service_of
 from reports.duplicates import joining, suggestions
-from reports.duplicates.leading import Standing, leads
+from reports.duplicates.leading import Standing, is_street_alone, leads
 from reports.duplicates.recurring import Fate, fate_of
 from reports.history import Author, Entry
 from reports.models import ServiceRequest
@@ -141,4 +141,5 @@ def _standing(report: ServiceRequest) -> Standing:
         is_placed=report.cell is not None,
         accuracy_m=report.accuracy_m,
         id=report.id,
+        is_street_alone=is_street_alone(report.place_source, report.address_number),
     )

@@ -7,10 +7,12 @@
 3. Ask the rules in the order of arrival, those of this batch leading one another too: the judge
    of duplicates, then the routing rules, then the calendar. What repeats a report that is over
    opens it again or stands for itself, as the service says (`reports.duplicates.recurring`).
-4. Store with one statement for the reports, one for their parents, one for the history, one for
+4. Of two that repeat one another the older or better placed leads (`reports.taking_over`).
+5. Store with one statement for the reports, one for their parents, one for the history, one for
    each kind of event; then the evidence of the parents is weighed.
 
-So a batch costs the same number of statements whatever its size. Doing it again does nothing:
+So a batch costs the same number of statements whatever its size, and a few more for each report
+that hands the lead over. Doing it again does nothing:
 `triaged_at` says that it was done. Staff empty it when they change a report's service or place;
 then the report is routed again, never joined by itself, and never taken from the team that a
 person chose, nor from somebody who has it in hand because a person said so.
@@ -29,7 +31,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.outbox import Event
-from reports import changing, lifecycle, triage_rows
+from reports import changing, lifecycle, taking_over, triage_rows
 from reports.duplicates import evidence
 from reports.duplicates.rules import DuplicateJudge, Outcome
 from reports.history import SYSTEM
@@ -75,6 +77,7 @@ def triage(
     if not cases:
         return Triaged()
     find_duplicates(session, cases)
+    successions = taking_over.settle(session, cases)
     _reopen(session, cases)
     routed = [case for case in cases if case.parent_id is None]
     owners = _owners(session, routed, assets)
@@ -93,6 +96,7 @@ def triage(
     led = set(triage_rows.joins(cases)) | {case.row.id for case in cases if case.row.has_children}
     evidence.weigh(session, led, now=max(case.at for case in cases))
     triage_rows.tell(session, cases, causes or {})
+    taking_over.carry_out(session, successions)
     return Triaged(
         routed=sum(case.parent_id is None for case in cases),
         joined=sum(case.parent_id is not None for case in cases),

@@ -306,7 +306,7 @@ MOST_IN_A_WAVE = 500
 #: it read no more of the index than is counted.
 COMPARED = f"""
     r.id, r.jurisdiction_id, r.service_id, r.source, r.status, r.visibility, r.description, r.lat,
-    r.lon, r.address, r.address_street, r.address_number, r.asset_id, r.accuracy_m,
+    r.lon, r.address, r.address_street, r.address_number, r.asset_id, r.accuracy_m, r.place_source,
     r.same_as, r.not_same_as, r.requested_at,
     (
         SELECT array_agg(p.likeness ORDER BY p.created_at, p.id) FROM photos AS p

@@ -1,9 +1,10 @@
 """How many people tell of a problem, and how urgent that makes it.
 
-Evidence is the report, those that were joined to it, and everybody who confirmed "me too". The
-service says from how many people on a report is at least so urgent (`evidence_priority`). That
-goes as it came: when reports are separated or people leave, the rules' own priority is back. What
-a person has set stays. A due date once promised is not moved by it.
+Evidence is the report, those that were joined to it, everybody who confirmed "me too", and what
+sensors felt, which counts for so many people (`sensed_by`). The service says from how many people
+on a report is at least so urgent (`evidence_priority`). That goes as it came: when reports are
+separated or people leave, the rules' own priority is back. What a person has set stays. A due date
+once promised is not moved by it.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ _WEIGH = sa.text(
     f"""
     WITH counted AS (
         SELECT r.id, r.priority AS before, r.priority_base, s.evidence_priority AS steps,
-               1 + r.joined_count + CASE
-                   WHEN 1 + r.joined_count >= (
+               1 + r.joined_count + r.sensed_by + CASE
+                   WHEN 1 + r.joined_count + r.sensed_by >= (
                        SELECT coalesce(max((step ->> 0)::integer), 0)
                          FROM jsonb_array_elements(s.evidence_priority) AS step
                    ) THEN 0

@@ -100,8 +100,13 @@ def join(
     now: datetime,
     reasons: Sequence[Reason] = (Reason("staff_said"),),
     score: float | None = None,
+    judge: str | None = None,
 ) -> int:
     """Make `child` a duplicate of `parent`, in the caller's transaction; the history entry's id.
+
+    Args:
+        judge: which rule or model found it; None: whoever does it, who is remembered as having
+            said so.
 
     Raises:
         OneReportError, OtherJurisdictionError, AlreadyJoinedError, ParentIsDuplicateError,
@@ -123,7 +128,7 @@ def join(
     parent.joined_count += 1 + child.joined_count
     child.joined_count = 0
     child.duplicate = {
-        "judge": by.kind.value,
+        "judge": judge or by.kind.value,
         "outcome": "joined",
         "parent_id": str(parent.id),
         "score": score,
@@ -151,7 +156,8 @@ def join(
         for id_ in followers
     ]
     history_id = history.append(session, [entry, *along], now=now)[0]
-    _say(session, child.id, parent.id, is_same=True, by=by, now=now)
+    if judge is None:
+        _say(session, child.id, parent.id, is_same=True, by=by, now=now)
     suggestions.follow(session, [child.id])
     _weigh(session, parent, now=now)
     emit(
@@ -324,14 +330,18 @@ def _weigh(session: Session, *reports: ServiceRequest, now: datetime) -> None:
 
 
 def _lock(session: Session, child: ServiceRequest, parent: ServiceRequest) -> None:
-    """Both rows as they are now, locked in the order of their ids, as everybody locks them."""
+    """Both rows as they are now, locked in the order of their ids, as everybody locks them.
+
+    No stronger than triage has locked a leader already: whoever adds a follower at this moment
+    holds its key, and would wait for us while we wait for them.
+    """
     session.flush()
     ids = sorted({child.id, parent.id})
     session.scalars(
         sa.select(ServiceRequest)
         .where(ServiceRequest.id.in_(ids))
         .order_by(ServiceRequest.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all()
 
@@ -342,7 +352,7 @@ def _children(session: Session, parent_id: UUID) -> list[UUID]:
             sa.select(ServiceRequest.id)
             .where(ServiceRequest.parent_id == parent_id)
             .order_by(ServiceRequest.id)
-            .with_for_update()
+            .with_for_update(key_share=True)
         )
     )
 
@@ -358,7 +368,7 @@ def _still_there(session: Session, ids: Sequence[str], parent_id: UUID) -> list[
                 ServiceRequest.parent_id == parent_id,
             )
             .order_by(ServiceRequest.id)
-            .with_for_update()
+            .with_for_update(key_share=True)
         )
     )
 

@@ -123,6 +123,8 @@ _SAID: Mapping[str, Mapping[str, Say | str]] = {
             _number(r, "count"), "report joined to it", "reports joined to it", zero_is_one=False
         ),
         "wave": lambda r: f"{round(_number(r, 'count'))} such reports in the last six hours",
+        "leader_older": "told earlier",
+        "leader_better_placed": "its place is better known",
         "reporter_said": "the reporter says it is the same",
         "staff_said": "staff said it is the same",
     },
@@ -146,6 +148,8 @@ _SAID: Mapping[str, Mapping[str, Say | str]] = {
             zero_is_one=True,
         ),
         "wave": lambda r: f"{round(_number(r, 'count'))} signalements de ce type en six heures",
+        "leader_older": "signalé plus tôt",
+        "leader_better_placed": "mieux localisé",
         "reporter_said": "d’après l’auteur du signalement, c’est le même",
         "staff_said": "d’après les services, c’est le même",
     },

@@ -127,6 +127,39 @@ def test_reports_taken_by_two_workers_are_joined_once(
         check(session, ids)
 
 
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("place", ["one pothole", "around a corner of cells"])
+def test_whoever_is_looked_at_first_the_oldest_of_the_well_placed_leads(
+    committed_db: Flask, database_url: str, place: str
+) -> None:
+    where = at_one_pothole if place == "one pothole" else around(corner_of_cells())
+    chance = random.Random(11)
+    with committed_db.app_context(), transaction() as session:
+        city = new_jurisdiction(session)
+        new_team(session, city)
+        service = new_service(session, city, duplicate_radius_m=RADIUS_M)
+        now = utc_now()
+        placed = [number % 3 == 2 for number in range(50)]
+        ids = [
+            new_report(
+                session,
+                service,
+                at=where(number),
+                requested_at=now - timedelta(hours=2, seconds=-number),
+                accuracy_m=8.0 if is_placed else 90.0,
+            ).id
+            for number, is_placed in enumerate(placed)
+        ]
+    mixed = chance.sample(ids, len(ids))
+    triage_at_once(database_url, [mixed[number::WORKERS] for number in range(WORKERS)])
+    with committed_db.app_context(), transaction() as session:
+        check(session, ids)
+        leader = session.scalars(
+            sa.select(ServiceRequest.id).where(ServiceRequest.parent_id.is_(None))
+        ).one()
+        assert leader == ids[placed.index(True)]
+
+
 def test_twenty_come_back_at_once_and_open_their_report_once(
     committed_db: Flask, database_url: str
 ) -> None:
