@@ -57,60 +57,26 @@ def programs(settings: Settings) -> list[Program]:
         )
     if settings.redis_url is None:
         listed.append(Program("valkey", 20, servers.valkey_command(data_dir), is_server=True))
-    celery = [sys.executable, "-m", "celery", "-A", "wsgi:celery"]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return [
         *listed,
         Program(
             "worker",
             30,
-            _ours(
-                *celery,
-                "worker",
-                "--pool=prefork",
-                f"--concurrency={settings.pipeline_workers}",
-                "--queues=pipeline,house",
-                "--hostname=worker@%h",
-                "--without-gossip",
-                "--without-mingle",
-                "--loglevel=WARNING",
-                nice=BEHIND_THE_WEB,
-            ),
+            _ours(sys.executable, "-m", "app.working", "worker", nice=BEHIND_THE_WEB),
             # A batch has this long to end; what is cut off is relayed again.
             stop_wait_s=45,
         ),
         Program(
             "courier",
             35,
-            # Apart from the pipeline, because it waits for mail servers, gateways and decoders.
-            _ours(
-                *celery,
-                "worker",
-                "--pool=threads",
-                "--concurrency=4",
-                "--queues=delivery,media",
-                "--hostname=courier@%h",
-                "--without-gossip",
-                "--without-mingle",
-                "--loglevel=WARNING",
-                nice=BEHIND_THE_WEB,
-            ),
+            _ours(sys.executable, "-m", "app.working", "courier", nice=BEHIND_THE_WEB),
             stop_wait_s=45,
         ),
         Program(
             "beat",
             40,
-            _ours(
-                sys.executable,
-                "-m",
-                "celery",
-                "-A",
-                "app.beating:celery",
-                "beat",
-                "--pidfile=",
-                "--loglevel=WARNING",
-                nice=BEHIND_THE_WEB,
-            ),
+            _ours(sys.executable, "-m", "app.beating", nice=BEHIND_THE_WEB),
         ),
         Program(
             "relay",

@@ -18,7 +18,12 @@ limit_request_line = 8190
 
 
 def pre_fork(_server: object, _worker: object) -> None:
-    """Keep what the master loaded shared with its workers: the collector would write to it."""
+    """Keep what the master loaded shared with its workers: the collector would write to it.
+
+    What the first request would load is loaded now, once for all of them.
+    """
+    import geo.areas  # noqa: F401
+
     gc.collect()
     gc.freeze()
 

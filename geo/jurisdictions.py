@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from core.db import Executor
-from geo.areas import AreaIndex, AreaRef, AreaShape, Boundary
 from geo.errors import (
     JurisdictionNeededError,
     NoJurisdictionError,
@@ -27,6 +26,10 @@ from geo.errors import (
 )
 from geo.measures import Point
 from geo.models import Area, Jurisdiction
+
+if TYPE_CHECKING:
+    # Polygons take 17 MB, and who sends messages needs none.
+    from geo.areas import AreaIndex, Boundary
 
 #: A loaded city is seen by every process after at most this long.
 CHECK_EVERY_S = 1.0
@@ -199,6 +202,8 @@ def _read(session: Executor, before: _Snapshot | None, now: float) -> _Snapshot:
 
 
 def _read_whole(session: Executor, ids: Sequence[int]) -> list[JurisdictionRef]:
+    from geo.areas import AreaIndex, AreaRef, AreaShape, Boundary
+
     shapes: dict[int, list[AreaShape]] = {id_: [] for id_ in ids}
     areas = sa.select(
         Area.jurisdiction_id, Area.id, Area.layer, Area.code, Area.names, Area.geometry

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from core.db import reading, transaction
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
-from geo.loading import touch
 from reports.forecast import foreseeing
 from reports.models import ClosingForecast
 
@@ -31,6 +30,9 @@ def recompute_due(now: datetime) -> int:
 
 def recompute(place: JurisdictionRef, now: datetime) -> bool:
     """Compute one city's forecasts; every process reads them when the city's version moves."""
+    # Loading knows polygons, which the couriers have no use for.
+    from geo.loading import touch
+
     with transaction() as session:
         is_changed = foreseeing.recompute(session, place, now=now)
         if is_changed:

@@ -30,7 +30,6 @@ from accounts.actors import Actor
 from accounts.audit import Action, Subject
 from accounts.people_data import Contribution, HeldFile, Who
 from core.db import reading, transaction
-from reports import media
 from reports.models import Photo
 from reports.storage import MissingFileError, Storage
 from reports.vocabulary import PhotoState
@@ -144,17 +143,19 @@ def erase(who: Who, by: Actor | str, *, storage: Storage, data_dir: Path, now: d
     Raises:
         StorageAwayError: photos could not be read or deleted; run it again.
     """
+    from reports.media import cleaning
+
     folder = data_dir / "outbox"
     with reading() as session:
         who = known(session, who)
         own = reports_data.report_ids(session, who)
         copies = notifications_data.delivery_ids(session, who)
-        staged = media.waiting(session, _staged(session, own))
-    outcomes = [media.clean(storage, photo) for photo in staged]
+        staged = cleaning.waiting(session, _staged(session, own))
+    outcomes = [cleaning.clean(storage, photo) for photo in staged]
     if outcomes:
         with transaction() as session:
-            media.record(session, outcomes, now=now)
-        media.discard(storage, outcomes)
+            cleaning.record(session, outcomes, now=now)
+        cleaning.discard(storage, outcomes)
     deleted = notifications_data.delete_copies(folder, who, copies)
     with transaction() as session:
         outcome = _forget(session, who, by, now)
@@ -229,6 +230,8 @@ contacts_in_reports.json  Les coordonnées laissées avec un signalement, ou pou
 adoptions.json            Ce sur quoi vous veillez ou avez veillé, et le nom donné.
 adoption_history.json     Ce qui est arrivé à ces adoptions, et quand.
 care.json                 Ce que vous avez fait pour des équipements, quand et combien de minutes.
+help_requests.json        Les signalements pour lesquels vous avez été sollicité comme bénévole, et
+                          votre réponse.
 care_calls.json           Les équipements dont vous avez signalé qu’il fallait s’en occuper.
 corrections.json          Ce que vous avez proposé de corriger au registre, et ce qu’il en est.
 confirmations.json        Les corrections d’autres personnes que vous avez confirmées.
@@ -269,6 +272,7 @@ contacts_in_reports.json  Contact details that were left with a report, or to fo
 adoptions.json            What you look after or looked after, and the name you gave it.
 adoption_history.json     What happened to these adoptions, and when.
 care.json                 What you did for assets, when, and for how many minutes.
+help_requests.json        Reports that you were asked about as a volunteer, and what you said.
 care_calls.json           Assets of which you said that they need care.
 corrections.json          What you said is wrong in the register, and what became of it.
 confirmations.json        Corrections of others that you confirmed.

@@ -9,13 +9,14 @@
    decoded or a storage is called:
 
        with transaction() as session:
-           waiting = media.waiting(session, photo_ids)
-       outcomes = [media.clean(storage, photo) for photo in waiting]
+           waiting = cleaning.waiting(session, photo_ids)
+       outcomes = [cleaning.clean(storage, photo) for photo in waiting]
        with transaction() as session:
-           media.record(session, outcomes, now=now)      # ready or dropped, once
-       media.discard(storage, outcomes)                  # the bytes as sent
+           cleaning.record(session, outcomes, now=now)   # ready or dropped, once
+       cleaning.discard(storage, outcomes)               # the bytes as sent
 
-   Each step may run twice, and the process may die between any two.
+   Each step may run twice, and the process may die between any two. `cleaning` is imported where
+   it is used: the decoders take memory that most processes never need.
 4. Once a day, staged bytes that no row waits for go, in three steps for the same reason:
 
        names = media.stale(storage, now=now)
@@ -36,16 +37,6 @@ from reports.media.checking import (
     TooLargeError,
     check_photos,
 )
-from reports.media.cleaning import (
-    CleanedPhoto,
-    DroppedPhoto,
-    Outcome,
-    WaitingPhoto,
-    clean,
-    discard,
-    record,
-    waiting,
-)
 from reports.media.showing import ShownPhoto, Size, find_shown, photo_document, photos_of
 from reports.media.staging import (
     StagedPhoto,
@@ -64,27 +55,19 @@ __all__ = [
     "MAX_PIXELS",
     "BinaryStream",
     "CheckedPhoto",
-    "CleanedPhoto",
-    "DroppedPhoto",
-    "Outcome",
     "ShownPhoto",
     "Size",
     "StagedPhoto",
     "TooLargeError",
     "TooManyPhotosError",
-    "WaitingPhoto",
     "check_photos",
     "check_room",
-    "clean",
-    "discard",
     "find_shown",
     "forget",
     "insert_staged",
     "orphans",
     "photo_document",
     "photos_of",
-    "record",
     "stage",
     "stale",
-    "waiting",
 ]

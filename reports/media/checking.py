@@ -14,17 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
 
-from PIL import Image
-
 from core.errors import DomainError, InvalidError
 
 MAX_PHOTOS = 5
 MAX_BYTES = 10 * 1024 * 1024
 MAX_PIXELS = 40_000_000
-
-#: Both here and in the worker the dimensions are held against `MAX_PIXELS` before any pixel is
-#: decoded; Pillow's own limit is higher and would only add a warning.
-Image.MAX_IMAGE_PIXELS = None
 
 #: No photo has a side longer than this; a JPEG cannot.
 _MAX_SIDE = 65_500
@@ -151,6 +145,11 @@ def media_type_of(head: bytes) -> MediaType | None:
 
 
 def _pillow_dimensions(stream: BinaryStream, media_type: MediaType) -> tuple[int, int]:
+    # Not before somebody sends a photo.
+    from PIL import Image
+
+    # The dimensions are held against `MAX_PIXELS`; Pillow's own limit would only add a warning.
+    Image.MAX_IMAGE_PIXELS = None
     with Image.open(_as_file(stream), formats=[_PILLOW_FORMATS[media_type]]) as image:
         return image.size
 

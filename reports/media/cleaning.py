@@ -34,6 +34,10 @@ from reports.vocabulary import ActorKind, HistoryKind, PhotoState
 FULL_PX = 2560
 THUMB_PX = 400
 
+#: The dimensions are held against `MAX_PIXELS` before any pixel is decoded; Pillow's own limit is
+#: higher and would only add a warning.
+Image.MAX_IMAGE_PIXELS = None
+
 _QUALITY = 85
 _THUMB_QUALITY = 80
 

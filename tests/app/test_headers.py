@@ -16,6 +16,7 @@ from core import links
 from core.clock import utc_now
 from reports import media
 from reports.conversation import REPORTER
+from reports.media import cleaning
 from tests.accounts.test_access import url_of
 from tests.factories import new_jurisdiction, new_report, new_service, new_staff
 
@@ -110,8 +111,8 @@ def test_a_photo_is_a_picture_and_nothing_else(
         jurisdiction_id=report.jurisdiction_id,
         now=utc_now(),
     )
-    outcomes = [media.clean(storage, photo) for photo in media.waiting(session, [photo_id])]
-    media.record(session, outcomes, now=utc_now())
+    outcomes = [cleaning.clean(storage, photo) for photo in cleaning.waiting(session, [photo_id])]
+    cleaning.record(session, outcomes, now=utc_now())
 
     answer = client.get(links.photo_url("", photo_id))
 

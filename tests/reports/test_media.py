@@ -18,6 +18,7 @@ from core.errors import InvalidError, NotFoundError
 from core.models import OutboxEvent
 from reports import media
 from reports.history import Author
+from reports.media import cleaning
 from reports.media.checking import heic_dimensions, media_type_of
 from reports.models import HistoryEntry, Photo, ServiceRequest
 from reports.storage import Folder, MissingFileError, Storage, StorageAwayError, open_storage
@@ -108,9 +109,9 @@ def put_in(
 
 def run(session: Session, storage: Storage, ids: Sequence[UUID]) -> None:
     """What the task does, step by step."""
-    outcomes = [media.clean(storage, photo) for photo in media.waiting(session, ids)]
-    media.record(session, outcomes, now=NOW)
-    media.discard(storage, outcomes)
+    outcomes = [cleaning.clean(storage, photo) for photo in cleaning.waiting(session, ids)]
+    cleaning.record(session, outcomes, now=NOW)
+    cleaning.discard(storage, outcomes)
 
 
 def shown(session: Session, storage: Storage, photo_id: UUID, size: media.Size) -> bytes:
@@ -325,16 +326,16 @@ def test_a_photo_that_cannot_be_decoded_is_dropped_and_its_reporter_told(
 def test_every_step_may_run_twice(session: Session, storage: Folder) -> None:
     report = new_report(session)
     ids = put_in(session, storage, report, encoded(picture()), cut_jpeg())
-    waiting = media.waiting(session, ids)
+    waiting = cleaning.waiting(session, ids)
 
-    first = [media.clean(storage, photo) for photo in waiting]
-    again = [media.clean(storage, photo) for photo in waiting]
-    media.record(session, first, now=NOW)
-    media.discard(storage, first)
-    late = [media.clean(storage, photo) for photo in waiting]
+    first = [cleaning.clean(storage, photo) for photo in waiting]
+    again = [cleaning.clean(storage, photo) for photo in waiting]
+    cleaning.record(session, first, now=NOW)
+    cleaning.discard(storage, first)
+    late = [cleaning.clean(storage, photo) for photo in waiting]
     for outcomes in (again, late):
-        media.record(session, outcomes, now=NOW + timedelta(hours=1))
-        media.discard(storage, outcomes)
+        cleaning.record(session, outcomes, now=NOW + timedelta(hours=1))
+        cleaning.discard(storage, outcomes)
 
     photos = stored(session, Photo, report_id=report.id)
     assert [(photo.state, photo.processed_at) for photo in photos] == [
@@ -342,14 +343,14 @@ def test_every_step_may_run_twice(session: Session, storage: Folder) -> None:
         ("dropped", NOW),
     ]
     assert len(stored(session, OutboxEvent, name="photo.dropped")) == 1
-    assert media.waiting(session, ids) == []
+    assert cleaning.waiting(session, ids) == []
     assert shown(session, storage, ids[0], media.Size.FULL)
 
 
 def test_a_staged_photo_that_was_lost_is_dropped(session: Session, storage: Folder) -> None:
     report = new_report(session)
     ids = put_in(session, storage, report, encoded(picture()))
-    media.forget(storage, [photo.name for photo in media.waiting(session, ids)])
+    media.forget(storage, [photo.name for photo in cleaning.waiting(session, ids)])
 
     run(session, storage, ids)
 

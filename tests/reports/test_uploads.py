@@ -19,7 +19,7 @@ from core.clock import utc_now
 from core.models import OutboxEvent
 from reports import media
 from reports.history import Author
-from reports.media import checking
+from reports.media import checking, cleaning
 from reports.models import Photo, Service, ServiceRequest
 from reports.storage import Folder
 from reports.vocabulary import ActorKind
@@ -151,9 +151,9 @@ def test_a_photo_that_is_something_else_too_is_only_a_photo_when_it_is_shown(
         jurisdiction_id=report.jurisdiction_id,
         now=utc_now(),
     )
-    outcomes = [media.clean(storage, photo) for photo in media.waiting(session, ids)]
-    media.record(session, outcomes, now=utc_now())
-    media.discard(storage, outcomes)
+    outcomes = [cleaning.clean(storage, photo) for photo in cleaning.waiting(session, ids)]
+    cleaning.record(session, outcomes, now=utc_now())
+    cleaning.discard(storage, outcomes)
     kept = [path.read_bytes() for path in files(tmp_path)]
     assert kept
     for content in kept:

@@ -26,6 +26,7 @@ from reports import changing, conversation, lifecycle, media, remarks
 from reports.conversation import REPORTER
 from reports.duplicates import joining
 from reports.history import Author
+from reports.media import cleaning
 from reports.models import Follower, HistoryEntry, Note, Photo, ServiceRequest
 from reports.vocabulary import ActorKind, NoteKind, PhotoState, Status, Visibility
 from tests.conftest import SECRET_KEY
@@ -86,8 +87,8 @@ def a_stored_photo(app: Any, session: Session, report: ServiceRequest) -> UUID:
         jurisdiction_id=report.jurisdiction_id,
         now=utc_now(),
     )
-    outcomes = [media.clean(storage, photo) for photo in media.waiting(session, ids)]
-    media.record(session, outcomes, now=utc_now())
+    outcomes = [cleaning.clean(storage, photo) for photo in cleaning.waiting(session, ids)]
+    cleaning.record(session, outcomes, now=utc_now())
     return ids[0]
 
 
