@@ -537,5 +537,5 @@ def _similar(ranked: Any, found: Found, point: Point, reader: showing.Look) -> d
         if is_rounded
         else showing.because({"reasons": reasons}, reader, found.place),
         "followers": found.followers,
-        "people": showing.people(found),
+        "people": found.people,
     }

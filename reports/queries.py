@@ -8,7 +8,6 @@ cities and areas are in memory. Nothing here decides what of a report a reader s
 from __future__ import annotations
 
 import enum
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,6 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session, aliased
 
 from accounts.actors import Scope
@@ -25,6 +23,7 @@ from core.pagination import BadCursorError, Page, pack, unpack
 from geo.jurisdictions import JurisdictionRef
 from geo.measures import Point
 from reports.catalogue import ServiceEntry, catalogue_of
+from reports.duplicates import evidence
 from reports.media import photos_of
 from reports.models import Follower, HistoryEntry, Note, Photo, ServiceRequest
 from reports.rules import public_point
@@ -51,6 +50,7 @@ class Found:
 
     Attributes:
         led_by: the service of the report where the work is done: its parent, or itself.
+        duplicates, followers, people: its evidence, see `reports.duplicates.evidence`.
     """
 
     row: Any
@@ -59,6 +59,7 @@ class Found:
     led_by: ServiceEntry
     duplicates: int
     followers: int
+    people: int
     photos: Sequence[Photo]
     distance_m: float | None = None
 
@@ -214,7 +215,7 @@ def suggestions_of(session: Session, rows: Sequence[Any]) -> dict[UUID, list[Sug
     if not asked:
         return {}
     found = session.execute(_SUGGESTED, {"ids": sorted(asked)}).all()
-    counts = _evidence(session, sorted({row.id for row in found}))
+    counts = evidence.told(session, {row.id for row in found})
     suggested: dict[UUID, list[Suggestion]] = {id_: [] for id_ in asked}
     for row in found:
         seen = {item["id"]: item for item in asked[row.report_id].get("candidates", ())}
@@ -227,7 +228,7 @@ def suggestions_of(session: Session, rows: Sequence[Any]) -> dict[UUID, list[Sug
                 number=row.number,
                 status=row.status,
                 requested_at=row.requested_at,
-                people=1 + sum(counts.get(row.id, (0, 0))),
+                people=counts[row.id].people,
                 score=item.get("score"),
                 reasons=item.get("reasons", ()),
             )
@@ -500,7 +501,7 @@ def complete(session: Session, rows: Sequence[Any], *, is_public: bool) -> list[
     if not rows:
         return []
     ids = [row.id for row in rows]
-    counts = _evidence(session, ids)
+    counts = evidence.told(session, ids)
     photos = photos_of(session, ids, only_public=is_public)
     return [
         Found(
@@ -508,46 +509,10 @@ def complete(session: Session, rows: Sequence[Any], *, is_public: bool) -> list[
             place=(catalogue := catalogue_of(session, row.jurisdiction_id)).place,
             service=catalogue.by_id[row.service_id],
             led_by=catalogue.by_id[row.parent_service_id or row.service_id],
-            duplicates=counts.get(row.id, (0, 0))[0],
-            followers=counts.get(row.id, (0, 0))[1],
+            duplicates=counts[row.id].duplicates,
+            followers=counts[row.id].followers,
+            people=counts[row.id].people,
             photos=photos.get(row.id, ()),
         )
         for row in rows
     ]
-
-
-@functools.cache
-def _evidence_query() -> sa.Select[Any]:
-    ids = sa.bindparam("ids", type_=postgresql.ARRAY(sa.Uuid()))
-    family = sa.union_all(
-        sa.select(_R.id.label("id"), _R.id.label("root")).where(_R.id == sa.any_(ids)),
-        sa.select(_R.id.label("id"), _R.parent_id.label("root")).where(
-            _R.parent_id == sa.any_(ids)
-        ),
-    ).cte("family")
-    return (
-        sa.select(
-            family.c.root,
-            (sa.func.count(sa.distinct(family.c.id)) - 1).label("duplicates"),
-            sa.func.count(Follower.id).label("followers"),
-        )
-        .select_from(family)
-        .outerjoin(
-            Follower,
-            sa.and_(
-                Follower.report_id == family.c.id,
-                Follower.is_reporter.is_(False),
-                Follower.confirmed_at.is_not(None),
-                Follower.left_at.is_(None),
-            ),
-        )
-        .group_by(family.c.root)
-    )
-
-
-def _evidence(session: Session, ids: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
-    """How many others told the same, and how many wait for news, by report."""
-    return {
-        row.root: (row.duplicates, row.followers)
-        for row in session.execute(_evidence_query(), {"ids": list(ids)})
-    }

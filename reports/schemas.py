@@ -182,7 +182,8 @@ class ReportOut(Schema):
     people = fields.Integer(
         required=True,
         metadata={
-            "description": "Its evidence: how many told of it or said that it concerns them."
+            "description": "Its evidence: how many told of it or said that it concerns them, each"
+            " counted once as far as they left an account, an address or a number."
         },
     )
     photos = fields.List(fields.Nested(PhotoOut), required=True)

@@ -57,11 +57,6 @@ def public(found: Found, look: Look) -> dict[str, Any]:
     }
 
 
-def people(found: Found) -> int:
-    """How many tell of it: the report, those joined to it, and who said "me too"."""
-    return 1 + found.duplicates + found.followers
-
-
 def own(
     found: Found,
     look: Look,
@@ -265,7 +260,7 @@ def _common(found: Found, look: Look) -> dict[str, Any]:
         "parent": _parent(row, sees_hidden=False),
         "duplicates": found.duplicates,
         "followers": found.followers,
-        "people": people(found),
+        "people": found.people,
         "occurred_at": row.occurred_at,
         "requested_at": row.requested_at,
         "updated_at": row.updated_at,

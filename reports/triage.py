@@ -93,8 +93,7 @@ def triage(
     triage_rows.store(session, cases)
     triage_rows.remember_said(session, cases)
     triage_rows.write_history(session, cases, now)
-    led = set(triage_rows.joins(cases)) | {case.row.id for case in cases if case.row.has_children}
-    evidence.weigh(session, led, now=max(case.at for case in cases))
+    _weigh(session, cases)
     triage_rows.tell(session, cases, causes or {})
     taking_over.carry_out(session, successions)
     return Triaged(
@@ -102,6 +101,14 @@ def triage(
         joined=sum(case.parent_id is not None for case in cases),
         suggested=sum(case.decision.outcome is Outcome.SUGGESTED for case in cases),
     )
+
+
+def _weigh(session: Session, cases: Sequence[Case]) -> None:
+    """Count the evidence of those that gained reports, and of those that are triaged again."""
+    now = max(case.at for case in cases)
+    again = {case.row.id for case in cases if case.row.has_children}
+    evidence.weigh(session, again, now=now)
+    evidence.weigh(session, triage_rows.joins(cases).keys() - again, now=now, has_grown=True)
 
 
 def _reopen(session: Session, cases: Sequence[Case]) -> None:

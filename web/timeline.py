@@ -20,8 +20,9 @@ from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
 from geo.measures import Point
 from reports import media
+from reports.duplicates import evidence
 from reports.lifecycle import HELD_FOR_ANSWER
-from reports.models import Follower, HistoryEntry, Note, Photo, Service, ServiceRequest
+from reports.models import HistoryEntry, Note, Photo, Service, ServiceRequest
 from reports.rules import may_reopen, public_address, public_point, reopening_ends_at, takes_words
 from reports.vocabulary import ActorKind, HistoryKind, NoteKind, PhotoState, Status, Visibility
 
@@ -168,16 +169,8 @@ def _page(session: Session, report: ServiceRequest, *, is_reporter: bool) -> Rep
             .select_from(Photo)
             .where(Photo.report_id == report.id, Photo.state == PhotoState.STAGED.value)
         ).one()
-    followers = session.scalars(
-        sa.select(sa.func.count())
-        .select_from(Follower)
-        .where(
-            Follower.report_id == (report.parent_id or report.id),
-            Follower.left_at.is_(None),
-            Follower.confirmed_at.is_not(None),
-            Follower.is_reporter.is_(False),
-        )
-    ).one()
+    root_id = report.parent_id or report.id
+    heard = evidence.told(session, [root_id])[root_id]
     return ReportPage(
         report=report,
         place=jurisdictions.by_id(session, report.jurisdiction_id),
@@ -187,8 +180,8 @@ def _page(session: Session, report: ServiceRequest, *, is_reporter: bool) -> Rep
         story=_with_parent(session, report, is_reporter=is_reporter),
         photos=photos.get(report.id, []),
         photos_waiting=waiting,
-        followers=followers,
-        people=1 + (parent or report).joined_count + followers,
+        followers=heard.followers,
+        people=heard.people,
         address=public_address(address, precision),
         point=public_point(point, precision) if point is not None else None,
     )

@@ -11,12 +11,13 @@ from accounts.rules import Role
 from core.clock import utc_now
 from core.tokens import Purpose, token_for
 from reports import conversation
-from reports.duplicates import joining
+from reports.duplicates import evidence, joining
 from reports.history import Author
 from reports.models import HistoryEntry, Service, ServiceRequest
 from reports.triage import triage
 from reports.vocabulary import ActorKind, Status
 from tests.factories import (
+    new_citizen,
     new_follower,
     new_jurisdiction,
     new_report,
@@ -137,3 +138,75 @@ def test_everybody_sees_how_many_told_of_it(client: FlaskClient, session: Sessio
     shown = client.get(f"/api/v1/reports/{leader.id}").json
     assert shown is not None
     assert (shown["people"], shown["duplicates"], shown["followers"]) == (5, 2, 2)
+
+
+def heard(session: Session, leader: ServiceRequest) -> int:
+    return evidence.told(session, [leader.id])[leader.id].people
+
+
+def joined_by(session: Session, leader: ServiceRequest, **contact: Any) -> ServiceRequest:
+    """A report that waits for triage, of somebody who left that."""
+    service = session.get_one(Service, leader.service_id)
+    child = new_report(session, service)
+    if contact:
+        new_follower(session, child, **{"is_reporter": True, "email": None, **contact})
+    return child
+
+
+def test_one_person_who_tells_it_twenty_times_is_one(session: Session) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    ids = [joined_by(session, leader, email="a@x.fr").id for _ in range(20)]
+    triage(session, ids, now=utc_now())
+    session.refresh(leader)
+    assert (leader.joined_count, leader.priority, heard(session, leader)) == (20, 0, 2)
+    triage(session, [joined_by(session, leader, email="b@x.fr").id], now=utc_now())
+    session.refresh(leader)
+    assert (leader.priority, heard(session, leader)) == (1, 3)
+
+
+def test_a_person_is_known_by_account_address_or_number(session: Session) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    ann = new_citizen(session).id
+    known: list[dict[str, Any]] = [
+        {"email": "ann@x.fr", "phone": "+33611111111"},
+        {"person_id": ann, "email": "ann@x.fr"},
+        {"phone": "+33611111111"},
+        {"email": "ann@x.fr"},
+        {"person_id": ann, "phone": "+33611111111"},
+    ]
+    triage(session, [joined_by(session, leader, **each).id for each in known], now=utc_now())
+    assert heard(session, leader) == 2
+    new_follower(session, leader, email="ann@x.fr")
+    assert heard(session, leader) == 2
+    new_follower(session, leader, email="ben@x.fr")
+    assert heard(session, leader) == 3
+
+
+def test_who_left_nothing_counts_each_time(session: Session) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    triage(session, [joined_by(session, leader).id for _ in range(3)], now=utc_now())
+    assert heard(session, leader) == 4
+
+
+def test_followers_of_a_duplicate_are_evidence_of_its_parent(session: Session) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    child = joined_by(session, leader, email="a@x.fr")
+    triage(session, [child.id], now=utc_now())
+    follower = new_follower(session, child, is_confirmed=False)
+    secret = "s" * 32
+    token = token_for(secret, Purpose.CONFIRM, follower.id, 1)
+    conversation.confirm(session, follower.id, token, secret=secret, now=utc_now())
+    session.refresh(leader)
+    assert leader.priority == 1
+
+
+def test_a_wave_is_not_counted_again_once_it_is_as_urgent_as_can_be(session: Session) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    triage(session, [joined_by(session, leader).id for _ in range(6)], now=utc_now())
+    session.refresh(leader)
+    assert leader.priority == 2
+    leader.priority_base = 5
+    session.flush()
+    # As nothing was taken away, nobody notices what this test did to the row.
+    assert evidence.weigh(session, [leader.id], now=utc_now(), has_grown=True) == 0
+    assert evidence.weigh(session, [leader.id], now=utc_now()) == 1
