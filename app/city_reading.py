@@ -379,6 +379,7 @@ def _service(
         service_level=service.get("service_level", {}),
         reopen_days=service.get("reopen_days", policy["reopen_days"]),
         close_after_days=service.get("close_after_days", policy["close_after_days"]),
+        volunteers_resolve=service["volunteers_resolve"],
         public_precision=service.get("public_precision", policy["public_precision"]),
         moderation=service.get("moderation", policy["moderation"]),
         retention=policy.get("retention", {}) | service.get("retention", {}),

@@ -262,6 +262,7 @@ class ServiceIn(Schema):
     service_level = fields.Nested(ServiceLevelIn)
     reopen_days = whole(0, 730)
     close_after_days = whole(0, 730)
+    volunteers_resolve = fields.Boolean(load_default=False)
     public_precision = one_of("exact", "block")
     moderation = one_of("none", "before_publication")
     retention = fields.Nested(RetentionIn)

@@ -27,6 +27,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     from assets.care.views import blueprint as care
     from assets.corrections.views import blueprint as corrections
     from assets.views import blueprint as assets
+    from assets.helping.views import blueprint as helping
     from notifications.views import blueprint as notifications
     from open311 import views as open311
     from open311.downstream_views import blueprint as downstream
@@ -79,6 +80,7 @@ def register_features(app: Flask, json_api: Api) -> None:
         notifications,
         adoption,
         corrections,
+        helping,
         care,
     ):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")

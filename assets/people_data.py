@@ -20,10 +20,12 @@ from assets.adoption.models import Adoption, AdoptionEntry, AdoptionWait, Handov
 from assets.adoption.vocabulary import WAITS, EndReason, HandoverState
 from assets.care.models import Care, CareCall
 from assets.corrections.models import Correction, CorrectionConfirmation
+from assets.helping.models import HelpRequest
 from assets.models import Asset
 from assets.photo_models import AssetPhoto, PhotoState
 from reports.media.showing import Size
 from reports.media.staging import cleaned_key
+from reports.models import Note
 
 
 def names(_session: Session, _who: Who) -> frozenset[str]:
@@ -75,6 +77,20 @@ def held(session: Session, who: Who) -> Held:
                 )
                 .where(Care.person_id == who.person_id)
                 .order_by(Care.id),
+            ),
+            "help_requests": _rows(
+                session,
+                sa.select(
+                    HelpRequest.report_id,
+                    HelpRequest.asset_id,
+                    HelpRequest.asked_at,
+                    HelpRequest.state,
+                    HelpRequest.answered_at,
+                    Note.body.label("note"),
+                )
+                .outerjoin(Note, Note.id == HelpRequest.note_id)
+                .where(HelpRequest.person_id == who.person_id)
+                .order_by(HelpRequest.id),
             ),
             "care_calls": _rows(
                 session,
@@ -154,6 +170,7 @@ def erase(session: Session, who: Who, now: datetime) -> Erased:
         "handovers": _delete(session, Handover, _handed(who)),
         "words of corrections": _forget_words(session, who, Correction),
         "words of care": _forget_words(session, who, Care),
+        "words about reports": _forget_answers(session, who),
         "calls for care": _uncall(session, who),
         "photos of assets": photos.forget(session, AssetPhoto.person_id == who.person_id)
         if who.person_id is not None
@@ -188,6 +205,23 @@ def _forget_words(session: Session, who: Who, model: Any) -> int:
         .execution_options(synchronize_session=False)
     )
     count: int = result.rowcount  # type: ignore[attr-defined]
+    return count
+
+
+def _forget_answers(session: Session, who: Who) -> int:
+    """What somebody answered about reports stays, as a code; what they said to the team goes."""
+    if who.person_id is None:
+        return 0
+    said = sa.select(HelpRequest.note_id).where(
+        HelpRequest.person_id == who.person_id, HelpRequest.note_id.is_not(None)
+    )
+    count = _delete(session, Note, Note.id.in_(said))
+    session.execute(
+        sa.update(HelpRequest)
+        .where(HelpRequest.person_id == who.person_id)
+        .values(note_id=None)
+        .execution_options(synchronize_session=False)
+    )
     return count
 
 

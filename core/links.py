@@ -57,6 +57,21 @@ def care_url(base: str, call_id: UUID, adoption_id: UUID, token: str, lang: str 
     return _url(base, lang, "care", call_id, adoption_id, token)
 
 
+def help_url(base: str, help_id: UUID, choice: str, token: str, lang: str | None) -> str:
+    """Where an adopter answers about a report at or near their asset, `done` or `needs_city`.
+    Token: `Purpose.HELP`, of the request for help and the adoption's version."""
+    return _url(base, lang, "help", help_id, choice, token)
+
+
+def clear_url(base: str, row_id: UUID, token: str, lang: str | None) -> str:
+    the whole letter."""
+    return _url(base, lang, "clear", row_id, token)
+
+
+def leave_campaigns_url(base: str, letter_id: UUID, token: str, lang: str | None) -> str:
+    return _url(base, lang, "leave-campaigns", letter_id, token)
+
+
 def report_url(base: str, jurisdiction_code: str, number: int, lang: str | None = None) -> str:
     """The public page of a report, by the number that people know."""
     return _url(base, lang, "report", jurisdiction_code, number)

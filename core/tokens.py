@@ -35,6 +35,7 @@ class Purpose(StrEnum):
     OFFER = "offer"  # take or decline a free place; id: that of the row of the waiting list
     HANDOVER = "handover"  # accept or refuse an asset; id: the hand-over's
     CARE = "care"  # answer that an asset needs care; id: the call's
+    HELP = "help"  # answer about a report at one's asset; id: the request's for help
     CSRF = "csrf"  # show that a form is ours; id: the session's
     SECOND_STEP = "second_step"  # be asked for the second factor only; id: the person's
 

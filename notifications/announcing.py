@@ -25,6 +25,7 @@ from assets import events as asset_events
 from assets.adoption import events as adoption_events
 from assets.care import events as care_events
 from assets.corrections import events as correction_events
+from assets.helping import events as help_events
 from core.i18n import language_of
 from core.outbox import Event
 from geo import jurisdictions
@@ -89,6 +90,8 @@ HEARD = (
     care_events.CARE_CALLED,
     care_events.CARE_ANSWERED,
     care_events.VOLUNTEERS_WRITTEN,
+    help_events.HELP_ASKED,
+    help_events.HELP_ANSWERED,
 )
 
 #: Besides, what accounts tell one person and no other system.
@@ -106,6 +109,7 @@ PRIVATE = frozenset(
         "handover.offered",
         "handover.answered",
         "volunteers.addressed",
+        "help.asked",
     }
 )
 

@@ -11,6 +11,7 @@ from core.links import (
     care_url,
     confirm_url,
     handover_url,
+    help_url,
     invitation_url,
     leave_url,
     offer_url,
@@ -76,6 +77,11 @@ class Links:
         """Where one adopter says that a call for care is answered, or was a false alarm."""
         token = token_for(self.secret, Purpose.CARE, f"{call_id}|{adoption_id}", version)
         return care_url(self.base_url, call_id, adoption_id, token, lang)
+
+    def help(self, help_id: UUID, choice: str, version: int, lang: str) -> str:
+        """Where one adopter says of a report that they did it, or that it needs the city."""
+        token = token_for(self.secret, Purpose.HELP, help_id, version)
+        return help_url(self.base_url, help_id, choice, token, lang)
 
     def own_adoptions(self, lang: str) -> str:
         """What a volunteer did, once they have signed in."""

@@ -56,6 +56,7 @@ OF_VOLUNTEERS = frozenset(
         Occasion.CORRECTION_DECIDED,
         Occasion.CARE_NEEDED,
         Occasion.VOLUNTEER_MESSAGE,
+        Occasion.HELP_ASKED,
     }
 )
 
@@ -106,6 +107,7 @@ _OF_EVENT: Mapping[str, Occasion] = MappingProxyType(
         "handover.answered": Occasion.HANDOVER_ANSWERED,
         "care.called": Occasion.CARE_NEEDED,
         "volunteers.addressed": Occasion.VOLUNTEER_MESSAGE,
+        "help.asked": Occasion.HELP_ASKED,
         "asset.removed": Occasion.ASSET_NEWS,
         "asset.returned": Occasion.ASSET_NEWS,
         "asset.moved": Occasion.ASSET_NEWS,

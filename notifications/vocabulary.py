@@ -75,6 +75,7 @@ class Occasion(enum.StrEnum):
     CORRECTION_DECIDED = "correction_decided"
     CARE_NEEDED = "care_needed"
     VOLUNTEER_MESSAGE = "volunteer_message"
+    HELP_ASKED = "help_asked"
 
 
 class Role(enum.StrEnum):

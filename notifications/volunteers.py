@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from accounts.models import Person
 from assets.adoption.models import Adoption, AdoptionWait, Handover
@@ -25,6 +25,8 @@ from assets.care import writing
 from assets.care.models import CareCall, VolunteerMessage
 from assets.care.vocabulary import CallState
 from assets.corrections.models import Correction
+from assets.helping.models import HelpRequest
+from assets.helping.vocabulary import Answer, HelpState
 from assets.kinds import Kinds, kinds_of
 from assets.models import Asset
 from assets.vocabulary import AssetState
@@ -44,6 +46,9 @@ from notifications.rules import (
 )
 from notifications.vocabulary import Channel, Occasion, RecipientKind
 from notifications.wording import Facts, day_in
+from reports.models import Service, ServiceRequest
+from reports.rules import public_address
+from reports.vocabulary import Status, Visibility
 
 #: A row of one of the queries below; their columns are its attributes.
 Record = Any
@@ -59,6 +64,7 @@ _OF_ADOPTIONS = frozenset(
         Occasion.ADOPTION_ENDED,
         Occasion.ADOPTION_NAMED,
         Occasion.HANDOVER_ANSWERED,
+        Occasion.HELP_ASKED,
     }
 )
 
@@ -77,6 +83,7 @@ class Known:
     calls: Mapping[UUID, Record] = field(default_factory=dict)
     messages: Mapping[UUID, Record] = field(default_factory=dict)
     handovers: Mapping[UUID, Record] = field(default_factory=dict)
+    helps: Mapping[UUID, Record] = field(default_factory=dict)
     people: Mapping[UUID, Record] = field(default_factory=dict)
 
 
@@ -146,6 +153,7 @@ def known(session: Session, claimed: Sequence[Claimed]) -> Known:
         messages=_by_id(session, _MESSAGE, VolunteerMessage.id, _ids(letters, "message_id")),
         corrections=_by_id(session, _CORRECTION, Correction.id, _ids(letters, "correction_id")),
         handovers=handovers,
+        helps=_by_id(session, _HELP, HelpRequest.id, _ids(letters, "help_id")),
         people=_people(session, person_ids),
     )
 
@@ -291,6 +299,8 @@ def _with_turn(
             return "overtaken"
         link = links.care(call.id, adoption.id, adoption.token_version, one.locale)
         return replace(facts, link=link)
+    if occasion is Occasion.HELP_ASKED:
+        return _with_report(known, links, facts, one, adoption)
     if occasion is Occasion.ADOPTION_NAMED:
         decision = str(one.data.get("decision", ""))
         return replace(
@@ -306,6 +316,35 @@ def _with_turn(
             return "overtaken"
         return replace(facts, turn=turn)
     return facts
+
+
+def _with_report(
+    known: Known, links: Links, facts: Facts, one: Claimed, adoption: Record
+) -> Facts | str:
+    """The same with the report that an adopter is asked about, as far as everybody may read it: of
+    one that is not public, only what it is about. Nothing of its reporter."""
+    asked = known.helps.get(_id(one, "help_id"))
+    if asked is None or asked.is_answered or asked.state != HelpState.OPEN:
+        return "overtaken"
+    if not Status(asked.status).is_open:
+        return "overtaken"
+    place = known.kinds[asked.jurisdiction_id].place
+    is_public = asked.visibility == Visibility.PUBLIC
+    address = public_address(asked.address, asked.public_precision) if is_public else None
+    done, city = (
+        links.help(asked.id, choice.value, adoption.token_version, one.locale) for choice in Answer
+    )
+    return replace(
+        facts,
+        number=asked.number,
+        service=pick(asked.names, one.locale, place.default_locale),
+        requested_on=_day(place, one.locale, asked.requested_at),
+        address=address or "",
+        quote=asked.description if is_public else "",
+        turn="near" if asked.distance_m is not None else "at",
+        link=done,
+        other_link=city,
+    )
 
 
 def _concerned(session: Session, about: Sequence[tuple[Event, Occasion]]) -> dict[int, list[UUID]]:
@@ -478,6 +517,30 @@ _WAIT = sa.select(AdoptionWait.id, AdoptionWait.state, AdoptionWait.offered_unti
 _HANDOVER = sa.select(Handover.id, Handover.state, Handover.email, Handover.until)
 
 _CALL = sa.select(CareCall.id, CareCall.state)
+
+_OTHER = aliased(HelpRequest)
+
+_HELP = (
+    sa.select(
+        HelpRequest.id,
+        HelpRequest.jurisdiction_id,
+        HelpRequest.state,
+        HelpRequest.distance_m,
+        sa.exists()
+        .where(_OTHER.report_id == HelpRequest.report_id, _OTHER.answered_at.is_not(None))
+        .label("is_answered"),
+        ServiceRequest.number,
+        ServiceRequest.status,
+        ServiceRequest.visibility,
+        ServiceRequest.description,
+        ServiceRequest.address,
+        ServiceRequest.requested_at,
+        Service.names,
+        Service.public_precision,
+    )
+    .join(ServiceRequest, ServiceRequest.id == HelpRequest.report_id)
+    .join(Service, Service.id == ServiceRequest.service_id)
+)
 
 _MESSAGE = sa.select(VolunteerMessage.id, VolunteerMessage.subject, VolunteerMessage.text)
 

@@ -78,6 +78,10 @@ class Facts:
     asset_name: str = ""
     until: str = ""
     turn: str = ""
+    #: A second link, where there is something else to do.
+    other_link: str = ""
+    #: What the public reads of a report.
+    quote: str = ""
     #: Of a sign-in.
     code: str = ""
     expires_at: str = ""
@@ -236,7 +240,10 @@ def _say(
 
 
 #: Blocks that every letter has, in the words of its occasion or of all.
-_OF_LETTERS = ("subject", "greeting", "news", "note_label", "next", "action", "why", "leave")
+_OF_LETTERS = (
+    "subject", "greeting", "news", "note_label", "quote_label", "next", "action", "other_action",
+    "why", "leave",
+)  # fmt: skip
 
 
 def _laid_out(

@@ -49,7 +49,7 @@ from reports.vocabulary import ActorKind, HistoryKind
 _R = ServiceRequest
 
 #: Whose ids the history may forget; those of staff stay, as ids of people without a name.
-CITIZENS = (ActorKind.REPORTER.value, ActorKind.CITIZEN.value)
+CITIZENS = (ActorKind.REPORTER.value, ActorKind.CITIZEN.value, ActorKind.VOLUNTEER.value)
 
 
 def anonymise(session: Session, report_ids: Sequence[UUID], *, now: datetime) -> int:

@@ -55,6 +55,7 @@ class ServiceEntry:
     service_level: Mapping[str, Any]
     reopen_days: int
     close_after_days: int
+    volunteers_resolve: bool
     public_precision: str
     moderation: str
     emergency: Mapping[str, Any] | None

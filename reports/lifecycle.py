@@ -1,4 +1,5 @@
-"""The moves of a report from one status to another, by staff, reporter or beat.
+"""The moves of a report from one status to another, by staff, reporter, volunteer or
+beat.
 
 Works on a locked report, in the caller's transaction; see `reports.changing`. What is allowed
 stands in `reports.rules`; here the row, its due date, the history and the event follow.
@@ -54,6 +55,7 @@ def move(
             has_team=report.team_id is not None,
             has_public_note=bool(words.public_note),
             is_window_open=may_reopen(report.resolved_at, service.reopen_days, now),
+            may_volunteers_resolve=service.volunteers_resolve,
         ),
     )
     details = dict(data or {})

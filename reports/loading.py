@@ -41,6 +41,7 @@ class ServiceSpec:
             asking, or shown to staff; None: as the model says.
         recurrence, recurrence_days: what becomes of a problem that is told again after its repair.
         evidence_priority: pairs of how many people tell of it and how urgent that makes it.
+        volunteers_resolve: whoever looks after the asset may say that it is done.
         emergency: `{phone, text: locale → words}`, for what must not be filed.
     """
 
@@ -58,6 +59,7 @@ class ServiceSpec:
     service_level: Mapping[str, Any]
     reopen_days: int
     close_after_days: int
+    volunteers_resolve: bool = False
     public_precision: str = "exact"
     moderation: str = "none"
     retention: Mapping[str, int] = field(default_factory=dict)
@@ -178,6 +180,7 @@ def _columns(spec: ServiceSpec, position: int) -> dict[str, Any]:
         "service_level": dict(spec.service_level),
         "reopen_days": spec.reopen_days,
         "close_after_days": spec.close_after_days,
+        "volunteers_resolve": spec.volunteers_resolve,
         "public_precision": spec.public_precision,
         "moderation": spec.moderation,
         "retention": dict(spec.retention),

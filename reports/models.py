@@ -100,6 +100,10 @@ class Service(Base):
     close_after_days: Mapped[int] = mapped_column(
         sa.SmallInteger, comment="Resolved becomes closed by itself after so many days"
     )
+    volunteers_resolve: Mapped[bool] = mapped_column(
+        server_default=sa.false(),
+        comment="Whoever looks after the asset may say that it is done",
+    )
     public_precision: Mapped[str] = mapped_column(server_default=sa.text("'exact'"))
     moderation: Mapped[str] = mapped_column(server_default=sa.text("'none'"))
     retention: Mapped[dict[str, Any]] = mapped_column(

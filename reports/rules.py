@@ -58,6 +58,13 @@ class WindowClosedError(ConflictError):
     title = "It is too late to reopen this report; file a new one"
 
 
+class VolunteersMayNotError(ConflictError):
+    """The service leaves it to the city to say that something is done."""
+
+    code = "volunteers_may_not_resolve"
+    title = "The city itself says when a report of this service is resolved"
+
+
 class FinishedError(ConflictError):
     """Nobody works on a report that is over."""
 
@@ -84,6 +91,7 @@ class Need(enum.StrEnum):
     TEAM = "team"
     PUBLIC_NOTE = "public_note"
     OPEN_WINDOW = "open_window"
+    VOLUNTEERS = "volunteers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +105,12 @@ class Step:
 _STAFF = frozenset({ActorKind.STAFF, ActorKind.MACHINE})
 _SYSTEM = frozenset({ActorKind.SYSTEM})
 _REPORTER = frozenset({ActorKind.REPORTER})
+_VOLUNTEER = frozenset({ActorKind.VOLUNTEER})
 
 _work = Step(_STAFF)
+#: Whoever looks after the asset may have done it, where the service lets volunteers say so. What
+#: is on hold waits for somebody's answer, and is the team's to settle.
+_resolve = Step(_STAFF | _VOLUNTEER, frozenset({Need.VOLUNTEERS}))
 _work_or_answer = Step(_STAFF | _SYSTEM)
 _route = Step(_STAFF | _SYSTEM, frozenset({Need.TEAM}))
 _reject = Step(_STAFF, frozenset({Need.PUBLIC_NOTE}))
@@ -116,7 +128,7 @@ MOVES: Mapping[Status, Mapping[Status, Step]] = {
         Status.ASSIGNED: _work,
         Status.IN_PROGRESS: _work,
         Status.ON_HOLD: _work,
-        Status.RESOLVED: _work,
+        Status.RESOLVED: _resolve,
         Status.REJECTED: _reject,
         Status.CLOSED: _withdraw,
     },
@@ -124,7 +136,7 @@ MOVES: Mapping[Status, Mapping[Status, Step]] = {
         Status.ASSIGNED: _work,
         Status.IN_PROGRESS: _work,
         Status.ON_HOLD: _work,
-        Status.RESOLVED: _work,
+        Status.RESOLVED: _resolve,
         Status.REJECTED: _reject,
         Status.CLOSED: _withdraw,
     },
@@ -132,7 +144,7 @@ MOVES: Mapping[Status, Mapping[Status, Step]] = {
         Status.TRIAGED: _route,
         Status.IN_PROGRESS: _work,
         Status.ON_HOLD: _work,
-        Status.RESOLVED: _work,
+        Status.RESOLVED: _resolve,
         Status.REJECTED: _reject,
         Status.CLOSED: _withdraw,
     },
@@ -140,7 +152,7 @@ MOVES: Mapping[Status, Mapping[Status, Step]] = {
         Status.TRIAGED: _route,
         Status.ASSIGNED: _work,
         Status.ON_HOLD: _work,
-        Status.RESOLVED: _work,
+        Status.RESOLVED: _resolve,
         Status.REJECTED: _reject,
         Status.CLOSED: _withdraw,
     },
@@ -159,7 +171,7 @@ MOVES: Mapping[Status, Mapping[Status, Step]] = {
         Status.ASSIGNED: _work,
         Status.IN_PROGRESS: _work,
         Status.ON_HOLD: _work,
-        Status.RESOLVED: _work,
+        Status.RESOLVED: _resolve,
         Status.REJECTED: _reject,
         Status.CLOSED: _withdraw,
     },
@@ -180,6 +192,7 @@ class Facts:
     has_team: bool = False
     has_public_note: bool = False
     is_window_open: bool = False
+    may_volunteers_resolve: bool = False
 
 
 def destinations(before: Status, by: ActorKind) -> list[Status]:
@@ -195,6 +208,7 @@ def check_move(before: Status, after: Status, by: ActorKind, facts: Facts) -> No
         MoveError: the table has no such row for them.
         NoTeamError: nobody answers for it yet.
         WindowClosedError: the reporter says so too late.
+        VolunteersMayNotError: a volunteer says so, and the service does not let them.
         InvalidError: the public is not told why.
     """
     if before is Status.DUPLICATE:
@@ -215,6 +229,8 @@ def check_move(before: Status, after: Status, by: ActorKind, facts: Facts) -> No
     # Staff reopen whenever they find that it was closed wrongly.
     if Need.OPEN_WINDOW in step.needs and by is ActorKind.REPORTER and not facts.is_window_open:
         raise WindowClosedError
+    if Need.VOLUNTEERS in step.needs and by in _VOLUNTEER and not facts.may_volunteers_resolve:
+        raise VolunteersMayNotError
 
 
 def check_open(status: Status) -> None:

@@ -99,6 +99,7 @@ class HistoryKind(enum.StrEnum):
     RECURRED = "recurred"
     PRIORITY_CHANGED = "priority_changed"
     ASSET_LINKED = "asset_linked"
+    VOLUNTEER_ANSWERED = "volunteer_answered"
 
 
 class Recurrence(enum.StrEnum):
@@ -130,6 +131,8 @@ class ActorKind(enum.StrEnum):
     SYSTEM = "system"
     CITIZEN = "citizen"
     MACHINE = "machine"
+    #: Whoever looks after the asset that it is about, or stands beside.
+    VOLUNTEER = "volunteer"
 
 
 class NoteKind(enum.StrEnum):

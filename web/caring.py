@@ -18,13 +18,18 @@ from sqlalchemy.orm import Session
 from accounts.access import SESSION, TOKEN, allow, current_actor
 from accounts.models import Person
 from assets.adoption import queries as adoptions
+from assets.adoption.models import Adoption
 from assets.adoption.queries import AssetRef
 from assets.care import calling, queries
+from assets.helping import queries as helping
+from assets.helping.models import HelpRequest
 from assets.models import Asset
 from core.clock import utc_now
 from core.db import reading, transaction
 from core.errors import NotFoundError
 from core.i18n import pick
+from core.links import help_url
+from core.tokens import Purpose, token_for
 from web.pages import blueprint, page, reader_language
 
 #: Years that a certificate can be asked for.
@@ -79,11 +84,24 @@ def my_care() -> ResponseReturnValue:
         held = adoptions.of_person(
             session, actor.person_id, ended=False, cursor=None, limit=100
         ).items
+        asked = helping.of_person(session, actor.person_id, cursor=None, limit=20).items
         logged = queries.of_person(session, actor.person_id, cursor=None, limit=20).items
         return page(
             "my_care.html",
             is_private=True,
             adoptions=[{**_named(each.asset, lang), "until": each.adoption.until} for each in held],
+            asked=[
+                {
+                    **_named(each.asset, lang),
+                    "service_name": pick(
+                        each.report.service.names, lang, each.asset.place.default_locale
+                    ),
+                    "requested_at": each.report.row.requested_at,
+                    "done_url": _help_url(session, each.request, "done", lang),
+                    "city_url": _help_url(session, each.request, "needs_city", lang),
+                }
+                for each in asked
+            ],
             logged=[
                 {
                     **_named(each.asset, lang),
@@ -161,6 +179,13 @@ def _named(asset: AssetRef, lang: str) -> dict[str, Any]:
         "asset_id": asset.id,
         "zone": asset.place.time_zone,
     }
+
+
+def _help_url(session: Session, asked: HelpRequest, choice: str, lang: str) -> str:
+    """Where they answer about a report, as in the letter."""
+    version = session.get_one(Adoption, asked.adoption_id).token_version
+    token = token_for(_secret(), Purpose.HELP, asked.id, version)
+    return help_url(current_app.config["BASE_URL"], asked.id, choice, token, lang)
 
 
 def _secret() -> str:

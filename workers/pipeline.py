@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from accounts import people_data
 from accounts.actors import Actor
+from assets.helping import asking
 from core import outbox
 from core.clock import utc_now
 from core.db import reading, transaction
@@ -76,7 +77,7 @@ def locate(event_ids: Sequence[int]) -> None:
 
 @shared_task(name="pipeline.triage")
 def triage(event_ids: Sequence[int]) -> None:
-    """Join reports to those they repeat; route and date the others."""
+    """Join reports to those they repeat; route and date the others; ask adopters nearby."""
 
     def handle(session: Session, events: Sequence[Event]) -> Counts:
         # Duplicates and rules of owners look at the asset.
@@ -93,11 +94,15 @@ def triage(event_ids: Sequence[int]) -> None:
             causes=_causes(events),
             assets=current_app.extensions["asset_owners"],
         )
+        # A past that is replayed is nobody's work any more.
+        fresh = [event for event in events if not event.data.get("quiet")]
+        helped = asking.ask(session, _subjects(fresh), now=utc_now())
         return {
             "linked": linked,
             "routed": done.routed,
             "joined": done.joined,
             "suggested": done.suggested,
+            "helpers": helped,
         }
 
     in_transaction(TRIAGE, event_ids, handle)

@@ -128,5 +128,7 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "care.called": (ANNOUNCE,),
         "care.answered": (ANNOUNCE,),
         "volunteers.addressed": (ANNOUNCE,),
+        "help.asked": (ANNOUNCE,),
+        "help.answered": (ANNOUNCE,),
     }
 )

@@ -18,7 +18,7 @@ from assets.adoption.models import Adoption
 from assets.care import doing, events
 from assets.care.doing import Done
 from assets.care.models import Care, CareCall, CareGate
-from assets.care.rules import CALL_EVERY, actions_of
+from assets.care.rules import CALL_EVERY, usual_action
 from assets.care.vocabulary import CallState
 from assets.models import Asset
 from assets.register import kind_of
@@ -129,7 +129,7 @@ def done(session: Session, made: CareCall, adoption: Adoption, *, now: datetime)
     """The adopter says by link that it is done: the first thing that is done for the kind."""
     asset = session.get_one(Asset, made.asset_id)
     kind = kind_of(session, asset)
-    action = next(each for each in actions_of(kind.care) if not each.is_problem)
+    action = usual_action(kind.care)
     return doing.log(session, adoption.person_id, asset.id, Done(action.code), now=now)
 
 

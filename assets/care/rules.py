@@ -34,7 +34,14 @@ def actions_of(rules: CareRules) -> tuple[CareAction, ...]:
 
 def action_of(rules: CareRules, code: str) -> CareAction | None:
     """The action of that code."""
-    return next((each for each in actions_of(rules) if each.code == code), None)
+    known = (*actions_of(rules), usual_action(rules))
+    return next((each for each in known if each.code == code), None)
+
+
+def usual_action(rules: CareRules) -> CareAction:
+    """What "I did it" means for a kind: the first thing that is done for it."""
+    done = (each for each in (*actions_of(rules), *USUAL_ACTIONS) if not each.is_problem)
+    return next(done)
 
 
 def is_timely(at: datetime, now: datetime) -> bool:

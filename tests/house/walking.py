@@ -137,6 +137,8 @@ ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "adoption_id": lambda place: place.adoption,
     "handover_id": lambda place: place.handover,
     "wait_id": lambda place: new_id(),
+    "help_id": lambda place: new_id(),
+    "choice": lambda place: "done",
     "other_id": lambda place: place.private,
     "report_id": lambda place: place.report,
     "endpoint_id": lambda place: place.webhook,
@@ -186,6 +188,7 @@ BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
         "lat": COMEDIE.lat,
         "lon": COMEDIE.lon,
     },
+    "helping.answer_report": lambda _place: {"answer": "done"},
     "care.log_care": lambda place: {"action": "checked"},
     "care.write_to_volunteers": lambda place: {
         "jurisdiction": place.city.code,

@@ -23,6 +23,7 @@ from reports.rules import (
     OnlyByJoiningError,
     Reason,
     Step,
+    VolunteersMayNotError,
     WindowClosedError,
     check_move,
     check_open,
@@ -36,7 +37,9 @@ from reports.rules import (
 )
 from reports.vocabulary import OPEN_STATUSES, ActorKind, Status
 
-EVERYTHING = Facts(has_team=True, has_public_note=True, is_window_open=True)
+EVERYTHING = Facts(
+    has_team=True, has_public_note=True, is_window_open=True, may_volunteers_resolve=True
+)
 ROWS = [(before, after, step) for before, row in MOVES.items() for after, step in row.items()]
 NOON = datetime(2026, 3, 11, 12, tzinfo=UTC)
 
@@ -77,6 +80,12 @@ def test_a_citizen_with_an_account_moves_nothing(before: Status) -> None:
     assert destinations(before, ActorKind.CITIZEN) == []
 
 
+@pytest.mark.parametrize("before", Status)
+def test_a_volunteer_may_only_resolve_what_is_open_and_not_held(before: Status) -> None:
+    may = before in OPEN_STATUSES and before is not Status.ON_HOLD
+    assert destinations(before, ActorKind.VOLUNTEER) == ([Status.RESOLVED] if may else [])
+
+
 @pytest.mark.parametrize(("before", "after", "step"), ROWS)
 def test_each_row_holds_for_those_it_names_and_nobody_else(
     before: Status, after: Status, step: Step
@@ -95,13 +104,16 @@ def test_each_need_of_a_row_is_asked_for(before: Status, after: Status, step: St
         Need.TEAM: NoTeamError,
         Need.PUBLIC_NOTE: InvalidError,
         Need.OPEN_WINDOW: WindowClosedError,
+        Need.VOLUNTEERS: VolunteersMayNotError,
     }
+    asks = {Need.OPEN_WINDOW: ActorKind.REPORTER, Need.VOLUNTEERS: ActorKind.VOLUNTEER}
     for need in step.needs:
-        by = ActorKind.REPORTER if need is Need.OPEN_WINDOW else ActorKind.STAFF
+        by = asks.get(need, ActorKind.STAFF)
         lacking = Facts(
             has_team=need is not Need.TEAM,
             has_public_note=need is not Need.PUBLIC_NOTE,
             is_window_open=need is not Need.OPEN_WINDOW,
+            may_volunteers_resolve=need is not Need.VOLUNTEERS,
         )
         with pytest.raises(refusals[need]):
             check_move(before, after, by, lacking)
