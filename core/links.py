@@ -64,11 +64,13 @@ def help_url(base: str, help_id: UUID, choice: str, token: str, lang: str | None
 
 
 def clear_url(base: str, row_id: UUID, token: str, lang: str | None) -> str:
+    """Where an adopter says whether it is clear. Token: `Purpose.CLEAR`, of one asset's ask or of
     the whole letter."""
     return _url(base, lang, "clear", row_id, token)
 
 
 def leave_campaigns_url(base: str, letter_id: UUID, token: str, lang: str | None) -> str:
+    """Where an adopter is told of no campaign any more. Token: `Purpose.LEAVE_CAMPAIGNS`."""
     return _url(base, lang, "leave-campaigns", letter_id, token)
 
 

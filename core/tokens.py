@@ -36,6 +36,9 @@ class Purpose(StrEnum):
     HANDOVER = "handover"  # accept or refuse an asset; id: the hand-over's
     CARE = "care"  # answer that an asset needs care; id: the call's
     HELP = "help"  # answer about a report at one's asset; id: the request's for help
+    CLEAR = "clear"  # say whether it is clear; id: that of a campaign's ask, or of its letter
+    LEAVE_CAMPAIGNS = "leave_campaigns"  # be told of no campaign; id: the letter's
+    CAMPAIGN = "campaign"  # confirm a number of recipients; id: what is confirmed
     CSRF = "csrf"  # show that a form is ours; id: the session's
     SECOND_STEP = "second_step"  # be asked for the second factor only; id: the person's
 
