@@ -159,6 +159,31 @@ def choose(
     return entry_id
 
 
+def release(session: Session, report: ServiceRequest, *, by: Author, now: datetime) -> int:
+    """Take back what a person said of a locked report's asset: it is looked for again by itself.
+    The entry's id.
+
+    Raises:
+        ConflictError: nobody said anything; or the report is over.
+    """
+    check_open(Status(report.status))
+    if report.asset_link is None or report.asset_link["by"] != LinkedBy.PERSON:
+        raise ConflictError("Nobody has said which asset it is about.", field="asset_id")
+    details = {
+        "from_asset_id": report.asset_id and str(report.asset_id),
+        "asset_id": None,
+        "by": LinkedBy.NEAREST.value,
+    }
+    report.asset_id = report.asset_link = report.triaged_at = None
+    changing.touch(report, now)
+    session.flush()
+    [entry_id] = history.append(
+        session, [Entry(report.id, HistoryKind.ASSET_LINKED, by, data=details)], now=now
+    )
+    changing.tell(session, report, events.ASSET_CHOSEN, history_id=entry_id)
+    return entry_id
+
+
 def _explained(nearest: Nearest) -> dict[str, Any]:
     return {
         "by": LinkedBy.NEAREST.value,

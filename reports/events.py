@@ -20,7 +20,8 @@ SERVICE_CHANGED = declare(
 )
 MOVED = declare("report.moved", "Staff put it elsewhere; it is located again. Data: history_id.")
 ASSET_CHOSEN = declare(
-    "report.asset_chosen", "Staff said which asset it is about, or none. Data: history_id."
+    "report.asset_chosen",
+    "Staff said which asset it is about, or none, or took it back. Data: history_id.",
 )
 QUESTION_ASKED = declare("report.question_asked", "The team asks its reporter. Data: note_id.")
 ANSWERED = declare("report.answered", "The reporter answered. Data: note_id.")

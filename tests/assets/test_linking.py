@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
+from accounts.models import AuditEntry
 from accounts.rules import Role
 from assets.facts import Facts
 from assets.models import Asset, AssetKind
@@ -33,6 +34,7 @@ from tests.factories import (
     new_report,
     new_service,
     new_staff,
+    stored,
 )
 from tests.statements import count_statements
 
@@ -220,6 +222,51 @@ def test_staff_correct_the_asset_and_nothing_overrides_them(
     names = session.scalars(sa.select(OutboxEvent.name).where(OutboxEvent.subject_id == report.id))
     assert list(names).count("report.asset_chosen") == 2
     assert report.triaged_at is None
+
+
+def test_what_staff_said_can_be_taken_back_and_is_looked_for_again(
+    client: FlaskClient, session: Session, city: Jurisdiction, service: Service, kind: AssetKind
+) -> None:
+    near, other = (new_asset(session, kind, point=at(metres)) for metres in (2, 20))
+    report = new_report(session, service, status=Status.TRIAGED, triaged_at=None)
+    link(session, report)
+    staff = new_staff(session, city, Role.AGENT)
+    path = f"/api/v1/reports/{report.id}/asset"
+    assert client.delete(path, headers=staff.headers).status_code == 409
+    tag = choose(client, report, other.id, staff.headers).headers["ETag"]
+    stale = client.delete(path, headers={**staff.headers, "If-Match": '"1"'})
+    assert stale.status_code == 412
+    back = client.delete(path, headers={**staff.headers, "If-Match": tag})
+    assert (back.status_code, back.json["asset_id"]) == (200, None)
+    assert link(session, report) == 1
+    assert (report.asset_id, (report.asset_link or {})["by"]) == (near.id, "nearest")
+    audited = stored(session, AuditEntry, action="report.changed")
+    assert [each.data["what"] for each in audited] == ["choose_asset", "release_asset"]
+
+
+def test_reports_that_staff_say_are_of_one_asset_are_told_to_be_alike(
+    client: FlaskClient, session: Session, city: Jurisdiction, kind: AssetKind
+) -> None:
+    service = new_service(session, city, code="hydrant-damaged", duplicate_radius_m=60.0)
+    right, wrong = new_asset(session, kind, point=at(50)), new_asset(session, kind, point=at(1))
+    first = new_report(
+        session, service, at=at(52), triaged_at=None, place_source=PlaceSource.PIN.value
+    )
+    second = new_report(
+        session, service, at=at(2), triaged_at=None, place_source=PlaceSource.PIN.value
+    )
+    for report in (first, second):
+        link(session, report)
+    assert (first.asset_id, second.asset_id) == (right.id, wrong.id)
+    staff = new_staff(session, city, Role.AGENT)
+    assert choose(client, second, right.id, staff.headers).status_code == 200
+    for report in (first, second):
+        # Nothing that runs by itself overrides what a person said.
+        link(session, report)
+        triage(session, [report.id], now=utc_now())
+        session.expire_all()
+    assert second.asset_id == right.id
+    assert "same_asset" in str(second.duplicate)
 
 
 def test_staff_cannot_choose_what_is_not_there(
