@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from core import outbox
 from open311 import events
 from open311.models import LinkedPhoto
+from reports.vocabulary import ActorKind
 
 #: Photos of one claim, and how long they are ours.
 BATCH = 5
@@ -34,11 +35,19 @@ class Wanted:
 
 
 def keep(
-    session: Session, report_id: UUID, jurisdiction_id: int, links: Sequence[str], *, now: datetime
+    session: Session,
+    report_id: UUID,
+    jurisdiction_id: int,
+    links: Sequence[str],
+    *,
+    by: ActorKind,
+    now: datetime,
 ) -> None:
     """Remember what is to be fetched and emit `photo.linked`, in the caller's transaction."""
     rows = [
-        LinkedPhoto(report_id=report_id, url=link, next_attempt_at=now, created_at=now)
+        LinkedPhoto(
+            report_id=report_id, url=link, added_by=by.value, next_attempt_at=now, created_at=now
+        )
         for link in links
     ]
     session.add_all(rows)

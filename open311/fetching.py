@@ -153,13 +153,15 @@ def _added(
     except TooManyPhotosError as error:
         _give_up(session, row, report, error.code, now)
         return "refused"
-    # Somebody may have published the report while its photo was still on the way.
-    reviewing.hold_unread(session, report, None, has_photos=True, now=now)
+    by = ActorKind(row.added_by)
+    if by is ActorKind.REPORTER:
+        # Somebody may have published the report while its photo was still on the way.
+        reviewing.hold_unread(session, report, None, has_photos=True, now=now)
     media.insert_staged(
         session,
         report.id,
         [photo],
-        by=Author(ActorKind.REPORTER),
+        by=Author(by),
         jurisdiction_id=report.jurisdiction_id,
         now=now,
     )

@@ -41,7 +41,7 @@ from reports.catalogue import Catalogue, ServiceEntry
 from reports.contacts import Contact
 from reports.intake_schemas import MAX_DESCRIPTION, ContactIn
 from reports.submission import AssetFacts, Caller, Draft, Submitted
-from reports.vocabulary import ServiceKind, Visibility
+from reports.vocabulary import ActorKind, ServiceKind, Visibility
 
 #: As long as the JSON API takes an address.
 MAX_ADDRESS = 300
@@ -178,7 +178,14 @@ def submit(
         ],
     )
     if enclosed.links and not submitted.is_replay:
-        awaiting.keep(session, submitted.id, submitted.jurisdiction.id, enclosed.links, now=now)
+        awaiting.keep(
+            session,
+            submitted.id,
+            submitted.jurisdiction.id,
+            enclosed.links,
+            by=ActorKind.REPORTER,
+            now=now,
+        )
     token = None
     if submitted.service.kind is ServiceKind.BATCH:
         token = token_for(secret, _TOKEN, submitted.id, 1)

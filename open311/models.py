@@ -25,7 +25,7 @@ class ReceivedUpdate(Base):
     """An update that another system sent, so that the same one is stored once."""
 
     __tablename__ = "open311_received_updates"
-    __table_args__ = (sa.UniqueConstraint("person_id", "update_id"),)
+    __table_args__ = (sa.UniqueConstraint("person_id", "report_id", "update_id"),)
 
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
     person_id: Mapped[UUID] = mapped_column(comment="Whose key it was sent with")
@@ -55,6 +55,9 @@ class LinkedPhoto(Base):
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
     report_id: Mapped[UUID] = mapped_column(sa.ForeignKey("service_requests.id"), index=True)
     url: Mapped[str]
+    added_by: Mapped[str] = mapped_column(
+        server_default=sa.text("'reporter'"), comment="reporter, staff or machine: an ActorKind"
+    )
     next_attempt_at: Mapped[datetime] = mapped_column(
         index=True, comment="While a worker fetches it, the end of its lease"
     )

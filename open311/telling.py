@@ -30,7 +30,6 @@ class Note(enum.Enum):
     DUPLICATE = "duplicate"
     DISAGREES = "disagrees"
     PHOTO = "photo"
-    ENCLOSED = "enclosed"
     REJECTED = "rejected"
     NOT_FETCHED = "not_fetched"
     AGAIN = "again"
@@ -93,10 +92,6 @@ _NOTES: Mapping[Note, Mapping[str, str]] = {
     Note.PHOTO: {
         "fr": "Photo de {name} : {said}",
         "en": "Photo from {name}: {said}",
-    },
-    Note.ENCLOSED: {
-        "fr": "Photo envoyée avec cette mise à jour : {name}",
-        "en": "Photo sent with this update: {name}",
     },
     Note.REJECTED: {
         "fr": "Le service compétent n’y donne pas suite.",

@@ -33,12 +33,9 @@ from accounts.actors import Actor
 from accounts.audit import Action, Subject
 from accounts.rules import Permission
 from core.errors import ForbiddenError, NotFoundError
-from geo import jurisdictions
 from open311 import awaiting, reading
 from open311.formats import words
 from open311.models import ReceivedUpdate
-from open311.telling import Note as Telling
-from open311.telling import note
 from open311.translating import (
     State,
     extended_state_of,
@@ -192,7 +189,8 @@ def receive(session: Session, update: Sent, actor: Actor, *, now: datetime) -> s
             sa.update(ReceivedUpdate)
             .where(
                 ReceivedUpdate.person_id == actor.person_id,
-                ReceivedUpdate.update_id == _name_of(update),
+                ReceivedUpdate.report_id == update.report_id,
+                ReceivedUpdate.update_id == update.update_id,
             )
             .values(history_id=history_id)
             .execution_options(synchronize_session=False)
@@ -212,7 +210,7 @@ def _claim(session: Session, update: Sent, person_id: UUID, now: datetime) -> st
             ["person_id", "update_id", "report_id", "created_at"],
             sa.select(
                 sa.literal(person_id),
-                sa.literal(_name_of(update)),
+                sa.literal(update.update_id),
                 _R.id,
                 sa.literal(now),
             ).where(_R.id == update.report_id),
@@ -224,15 +222,12 @@ def _claim(session: Session, update: Sent, person_id: UUID, now: datetime) -> st
         return None
     row = session.execute(
         sa.select(ReceivedUpdate.history_id).where(
-            ReceivedUpdate.person_id == person_id, ReceivedUpdate.update_id == _name_of(update)
+            ReceivedUpdate.person_id == person_id,
+            ReceivedUpdate.report_id == update.report_id,
+            ReceivedUpdate.update_id == update.update_id,
         )
     ).one_or_none()
     return None if row is None else _id_of(row.history_id, update)
-
-
-def _name_of(update: Sent) -> str:
-    """The sender's own id of it, which may be that of an update of another request, too."""
-    return f"{update.report_id}/{update.update_id}"
 
 
 def _id_of(history_id: int | None, update: Sent) -> str:
@@ -245,14 +240,12 @@ def _by_staff(
 ) -> int | None:
     """Move the report where the update says, and say its words to everybody."""
     by = changing.author_of(actor)
-    locale = jurisdictions.by_id(session, report.jurisdiction_id).default_locale
-    enclosed = "\n".join(note(Telling.ENCLOSED, locale, link) for link in update.links)
-    spoken = Words(note=enclosed or None, public_note=update.description)
+    spoken = Words(public_note=update.description)
     wanted = _wanted(report, update.status)
     history_id = None
     if wanted is not None:
         if wanted is Status.REJECTED and spoken.public_note is None:
-            spoken = Words(note=spoken.note, public_note=_CLOSED_WITHOUT_WORDS)
+            spoken = Words(public_note=_CLOSED_WITHOUT_WORDS)
         history_id = lifecycle.move(session, report, wanted, by=by, now=now, words=spoken)
     elif not spoken.is_empty:
         history_id = remarks.comment(session, report, spoken, by=by, now=now)
@@ -261,7 +254,8 @@ def _by_staff(
         _add_photos(session, report, update, by, now)
         changing.touch(report, now)
         session.flush()
-    if history_id is not None or update.photos:
+    _await(session, report, update, by, now)
+    if history_id is not None or update.photos or update.links:
         audit.record(
             session,
             actor,
@@ -324,8 +318,7 @@ def _by_sender(session: Session, report: ServiceRequest, update: Sent, now: date
     else:
         return None
     _add_photos(session, report, update, conversation.REPORTER, now)
-    if update.links:
-        awaiting.keep(session, report.id, report.jurisdiction_id, update.links, now=now)
+    _await(session, report, update, conversation.REPORTER, now)
     return history_id
 
 
@@ -335,6 +328,13 @@ def _add_photos(
     media.insert_staged(
         session, report.id, update.photos, by=by, jurisdiction_id=report.jurisdiction_id, now=now
     )
+
+
+def _await(
+    session: Session, report: ServiceRequest, update: Sent, by: Author, now: datetime
+) -> None:
+    if update.links:
+        awaiting.keep(session, report.id, report.jurisdiction_id, update.links, by=by.kind, now=now)
 
 
 def _document(row: Any, *, is_extended: bool) -> dict[str, Any]:

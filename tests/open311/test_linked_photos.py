@@ -25,7 +25,7 @@ from open311.models import LinkedPhoto
 from reports.media import MAX_BYTES, cleaning
 from reports.models import Note, Photo, ServiceRequest
 from reports.storage import Folder
-from reports.vocabulary import NoteKind, PhotoState, Visibility
+from reports.vocabulary import ActorKind, NoteKind, PhotoState, Visibility
 from tests.factories import COMEDIE, new_photo, new_report, stored
 from tests.open311 import album
 from tests.open311.album import Album, Shown, jpeg
@@ -121,9 +121,17 @@ class Fetching:
     storage: Folder
     now: datetime = field(default_factory=utc_now)
     allow: Allowance = field(default_factory=lambda: Allowance.parse("127.0.0.1"))
+    by: ActorKind = ActorKind.REPORTER
 
     def keep(self, *urls: str) -> None:
-        awaiting.keep(self.session, self.report.id, self.report.jurisdiction_id, urls, now=self.now)
+        awaiting.keep(
+            self.session,
+            self.report.id,
+            self.report.jurisdiction_id,
+            urls,
+            by=self.by,
+            now=self.now,
+        )
 
     def step(self) -> Counter[str]:
         wanted = awaiting.claim(self.session, now=self.now)
@@ -169,6 +177,14 @@ def test_a_photo_is_fetched_and_cleaned_like_an_uploaded_one(
     shown: Any = client.get(f"/open311/v2/requests/{worker.report.id}.json").json
     assert str(photo.id) in shown[0]["media_url"]
     assert worker.step() == {}
+
+
+def test_a_teams_photo_is_the_teams(worker: Fetching, photos: Album) -> None:
+    worker.by = ActorKind.MACHINE
+    worker.keep(photos.put("/1.jpg", Shown(body=jpeg())))
+    assert worker.step() == {"fetched": 1}
+    [photo] = worker.photos
+    assert photo.added_by == "machine"
 
 
 def test_it_is_followed_to_where_it_moved(worker: Fetching, photos: Album) -> None:
@@ -325,7 +341,14 @@ def test_a_report_waits_for_its_photo_before_it_is_forwarded(session: Session) -
     with foreign.running() as other:
         handing = settle(session, other)
         report = handing.report(requested_at=handing.now)
-        awaiting.keep(session, report.id, report.jurisdiction_id, [link(1)], now=handing.now)
+        awaiting.keep(
+            session,
+            report.id,
+            report.jurisdiction_id,
+            [link(1)],
+            by=ActorKind.REPORTER,
+            now=handing.now,
+        )
         handing.queue(report)
         assert handing.claim() == []
         session.execute(sa.delete(LinkedPhoto))
