@@ -21,7 +21,7 @@ import shapely.geometry
 
 from accounts.loading import TeamSpec
 from accounts.models import DigestChoice
-from app import city_downstream, city_fields, city_files, city_schemas, city_sign_in
+from app import city_downstream, city_fields, city_files, city_roads, city_schemas, city_sign_in
 from app.city_assets import Assets, ShippedAssets
 from app.city_files import Document, Fault, Findings
 from app.city_places import Places, as_json
@@ -160,6 +160,9 @@ class _Reading:
                 teams={team.code for team in teams} if is_complete else None,
                 services={service.code for service in services} if is_complete else None,
             )
+        if is_complete and city and document:
+            kinds = {kind["code"] for kind in assets_in[1]["kinds"]} if assets_in else set()
+            city_roads.check(city, document, services, kinds, self.findings)
         if self.findings.faults or city is None or boundary is None:
             raise CityFolderError(self.findings.faults, self.findings.warnings)
         return City(

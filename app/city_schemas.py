@@ -40,6 +40,8 @@ from assets.importing.mapping import type_of
 from reports.loading import RECURRENCE_DAYS
 from reports.routing.rules import PRIORITIES
 from reports.vocabulary import Recurrence, ServiceKind
+from sensing.policy import BELIEF, FEWEST_SHOWN, SEVERITY, TRIPS, TRIPS_PER_PERSON
+from sensing.vocabulary import KnownAs
 
 #: The version of the format that this code reads.
 FORMAT = 1
@@ -128,6 +130,16 @@ class RetentionIn(Schema):
     photos_days = whole(1, 36_500)
 
 
+class RoadDefectsIn(Schema):
+    service = Code(required=True)
+    attributes = fields.Dict(keys=fields.String(), load_default=dict)
+    belief = number(0.5, 1, load_default=BELIEF)
+    severity = number(0, 10, load_default=SEVERITY)
+    trips = whole(FEWEST_SHOWN, 10_000, load_default=TRIPS)
+    trips_per_person = whole(1, 10_000, load_default=TRIPS_PER_PERSON)
+    known_as = fields.Dict(keys=Code(), values=one_of(*KnownAs), load_default=dict)
+
+
 class PolicyIn(Schema):
     quiet_hours = fields.Nested(QuietHoursIn, allow_none=True)
     duplicates = fields.Nested(DuplicatesIn, load_default=lambda: {"radius_m": 30.0, "days": 30.0})
@@ -141,6 +153,7 @@ class PolicyIn(Schema):
     close_after_days = whole(0, 730, load_default=14)
     retention = fields.Nested(RetentionIn)
     sign_in = fields.Nested(SignInIn)
+    road_defects = fields.Nested(RoadDefectsIn)
 
 
 class CityIn(Schema):

@@ -41,6 +41,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     from reports.rules_views import blueprint as rules
     from reports.staff_views import blueprint as staff
     from reports.suggestion_views import blueprint as suggestions
+    from sensing.seeing.views import blueprint as roads
 
     settings: Settings = app.extensions["settings"]
     access.describe(app, json_api.spec)
@@ -82,6 +83,7 @@ def register_features(app: Flask, json_api: Api) -> None:
         corrections,
         helping,
         care,
+        roads,
     ):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
     open311.install(app)

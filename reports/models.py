@@ -314,6 +314,9 @@ class ServiceRequest(Base):
     joined_count: Mapped[int] = mapped_column(
         server_default=sa.text("0"), comment="How many reports are joined to it now"
     )
+    sensed_by: Mapped[int] = mapped_column(
+        server_default=sa.text("0"), comment="How many people what sensors felt counts for"
+    )
     duplicate: Mapped[dict[str, Any] | None] = mapped_column(
         comment="Why it was joined, or what it may repeat: score, reasons, candidates"
     )

@@ -407,7 +407,9 @@ def _refuse_blocked(
 def _author(draft: Draft, caller: Caller) -> Author:
     if is_by_staff(draft):
         return Author(ActorKind.STAFF, caller.actor.person_id)
-    return Author(ActorKind.REPORTER)
+    # What sensors feel has nobody who could be asked or told.
+    is_sensed = caller.default_source is Source.SENSOR
+    return Author(ActorKind.SYSTEM if is_sensed else ActorKind.REPORTER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,26 +12,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from sensing.clustering import Defect
-
-
-class Verdict(StrEnum):
-    """What a place is taken for."""
-
-    ACTIONABLE = "actionable"
-    HARMLESS = "harmless"
-    UNKNOWN = "unknown"
-
-
-class KnownAs(StrEnum):
-    """What the register knows that phones feel and nobody should mend."""
-
-    SPEED_HUMP = "speed_hump"
-    CROSSING = "crossing"
-    RAIL = "rail"
-    MANHOLE = "manhole"
+from sensing.vocabulary import KnownAs, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,12 @@ class RoadDefect(Base):
             "id",
             postgresql_where=sa.text("is_present"),
         ),
+        sa.Index(
+            "ix_road_defects_unacted",
+            "jurisdiction_id",
+            "id",
+            postgresql_where=sa.text("acted_version < version"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(
@@ -216,3 +222,11 @@ class RoadDefect(Base):
     )
     version: Mapped[int] = mapped_column(server_default=sa.text("1"))
     updated_on: Mapped[date]
+    verdict: Mapped[str | None] = mapped_column(
+        comment="To be mended, harmless or unknown; null: not judged yet"
+    )
+    probability: Mapped[float | None] = mapped_column(comment="That it should be mended, if judged")
+    acted_version: Mapped[int] = mapped_column(
+        server_default=sa.text("0"),
+        comment="The version that was last looked at for whether to tell the city",
+    )

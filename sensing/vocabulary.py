@@ -1,4 +1,4 @@
-"""Words of the uploads of trips that are stored or sent. Pure."""
+"""Words of sensing that are stored or sent: where a trip is, what a place is taken for. Pure."""
 
 from __future__ import annotations
 
@@ -15,5 +15,18 @@ class TripState(StrEnum):
     REFUSED = "refused"  # it could not be read after all
 
 
-#: States in which a trip stays: nothing more will come of it.
-SETTLED = frozenset({TripState.ANALYSED, TripState.MARKED, TripState.REFUSED})
+class Verdict(StrEnum):
+    """What a place is taken for."""
+
+    ACTIONABLE = "actionable"
+    HARMLESS = "harmless"
+    UNKNOWN = "unknown"
+
+
+class KnownAs(StrEnum):
+    """What the register knows that phones feel and nobody should mend."""
+
+    SPEED_HUMP = "speed_hump"
+    CROSSING = "crossing"
+    RAIL = "rail"
+    MANHOLE = "manhole"

@@ -40,14 +40,17 @@ from workers.queues import (
     DELIVER,
     ERASE,
     FETCH_PHOTO,
+    FOLLOW_ROADS,
     FORWARD,
     GEOCODE,
     HAND_OVER,
+    JUDGE_ROADS,
     LOCATE,
     REACTIONS,
     TRIAGE,
 )
 from workers.reacting import Counts, Work, in_transaction, outside
+from workers.roads import follow_roads, judge_roads
 
 #: Claimed messages are ours for so long. Sending stops before that, so nobody takes over what is
 #: still on its way; and what a killed worker had claimed is free again within a minute.
@@ -240,6 +243,8 @@ TASKS = {
     FETCH_PHOTO: fetch_photo,
     CLEAN_PHOTO: clean_photo,
     ERASE: erase,
+    JUDGE_ROADS: judge_roads,
+    FOLLOW_ROADS: follow_roads,
 }
 
 

@@ -24,6 +24,8 @@ CLEAN_PHOTO = "clean_photo"
 FETCH_PHOTO = "fetch_photo"
 CLEAN_ASSET_PHOTO = "clean_asset_photo"
 ERASE = "erase"
+JUDGE_ROADS = "judge_roads"
+FOLLOW_ROADS = "follow_roads"
 
 PIPELINE_QUEUE = "pipeline"
 DELIVERY_QUEUE = "delivery"
@@ -47,6 +49,9 @@ QUEUE_OF: Mapping[str, str] = MappingProxyType(
         FETCH_PHOTO: MEDIA_QUEUE,
         CLEAN_ASSET_PHOTO: MEDIA_QUEUE,
         ERASE: HOUSE_QUEUE,
+        # Arithmetic that loads much: beside what must be quick.
+        JUDGE_ROADS: HOUSE_QUEUE,
+        FOLLOW_ROADS: HOUSE_QUEUE,
     }
 )
 
@@ -67,6 +72,8 @@ BATCH_OF: Mapping[str, int] = MappingProxyType(
         FETCH_PHOTO: 1,
         CLEAN_ASSET_PHOTO: 4,
         ERASE: 1,
+        JUDGE_ROADS: 20,
+        FOLLOW_ROADS: 100,
     }
 )
 
@@ -80,11 +87,11 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "report.unplaced": (GEOCODE,),
         # Its team may live in another system.
         "report.triaged": (ANNOUNCE, FORWARD),
-        "report.joined": (ANNOUNCE,),
+        "report.joined": (ANNOUNCE, FOLLOW_ROADS),
         # What was joined on arrival has never been triaged by itself.
-        "report.unjoined": (TRIAGE, ANNOUNCE),
+        "report.unjoined": (TRIAGE, ANNOUNCE, FOLLOW_ROADS),
         "report.assigned": (ANNOUNCE, FORWARD),
-        "report.status_changed": (ANNOUNCE,),
+        "report.status_changed": (ANNOUNCE, FOLLOW_ROADS),
         "report.rerouted": (ANNOUNCE, FORWARD),
         "report.service_changed": (TRIAGE,),
         "report.moved": (LOCATE,),
@@ -128,6 +135,7 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "care.called": (ANNOUNCE,),
         "care.answered": (ANNOUNCE,),
         "volunteers.addressed": (ANNOUNCE,),
+        "road_defect.changed": (JUDGE_ROADS,),
         "help.asked": (ANNOUNCE,),
         "help.answered": (ANNOUNCE,),
     }

@@ -63,6 +63,8 @@ JOBS = (
     Job("retention.run", 3600, "forget people and photos of what is long over", MEDIA_QUEUE),
     Job("forecasts.recompute", 3600, "compute, where it is night, how long reports usually take"),
     Job("adoptions.keep", 300, "remind adopters, ask the next in line, end what lapsed"),
+    Job("roads.act", 3600, "tell cities, once a day each, of defects, and ask about repairs"),
+    Job("roads.count_coverage", 3600, "count where phones drove and where nobody did"),
     Job("clean.traces", 3600, "forget old messages and errors, and accounts without use"),
     Job("clean.asset_photos", 3600, "delete photos of assets that are over", MEDIA_QUEUE),
     Job("clean.staged_files", 3600, "delete bytes that no photo waits for", MEDIA_QUEUE),

@@ -4,7 +4,7 @@ Evidence is who made the report and those that were joined to it, and everybody 
 too" on one of them. It counts people, not reports: who tells of one thing twenty times, and
 follows it besides, is one. Two are the same by their account, their e-mail address or their phone
 number. Who left none of them cannot be told from another and counts each time; nothing is stored
-to tell such people apart.
+to tell such people apart. What sensors felt counts for so many people more (`sensed_by`).
 
 The service says from how many people on a report is at least so urgent (`evidence_priority`). That
 goes as it came: when reports are separated or people leave, the rules' own priority is back. What
@@ -139,7 +139,8 @@ _TOLD = sa.text(
 _WEIGH = sa.text(
     f"""
     WITH asked AS (
-        SELECT r.id AS root, r.priority AS before, r.priority_base, s.evidence_priority AS steps
+        SELECT r.id AS root, r.priority AS before, r.priority_base, r.sensed_by,
+               s.evidence_priority AS steps
           FROM service_requests AS r
           JOIN services AS s ON s.id = r.service_id
          CROSS JOIN LATERAL (
@@ -153,9 +154,10 @@ _WEIGH = sa.text(
            AND (r.priority <> r.priority_base OR r.priority < highest.priority)
            AND (NOT :has_grown OR r.priority < highest.priority)
     ), {_COUNTED}, weighed AS (
-        SELECT a.root, a.before, a.priority_base, c.people, greatest(a.priority_base, (
+        SELECT a.root, a.before, a.priority_base, c.people + a.sensed_by AS people,
+               greatest(a.priority_base, (
                    SELECT max((step ->> 1)::integer) FROM jsonb_array_elements(a.steps) AS step
-                    WHERE (step ->> 0)::integer <= c.people
+                    WHERE (step ->> 0)::integer <= c.people + a.sensed_by
                )) AS after
           FROM asked AS a JOIN counted AS c ON c.root = a.root
     )

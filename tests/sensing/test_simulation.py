@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from sensing import classifying, clustering, simulation
-from sensing.classifying import KnownAs, Nearby, Verdict
+from sensing.classifying import Nearby
 from sensing.clustering import Defect
 from sensing.signal import analyse
 from sensing.simulation import ACTIONABLE, Kind, Planted
 from sensing.traces import Trip
+from sensing.vocabulary import KnownAs, Verdict
 from tests.sensing.roads import MONDAY_S, along_m, northwards
 
 LENGTH_M = 2500.0
