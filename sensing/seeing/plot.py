@@ -94,8 +94,9 @@ def drawn(evidence: Evidence, language: str) -> str:
     )
     parts = [
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}"'
-            f' height="{HEIGHT}" role="img" lang="{language}" aria-labelledby="title figures"'
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
+            f' width="{WIDTH}" height="{HEIGHT}" role="img" lang="{language}"'
+            ' aria-labelledby="title figures"'
             ' font-family="system-ui, sans-serif">'
         ),
         f'<title id="title">{escape(texts["title"])}</title>',

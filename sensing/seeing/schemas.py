@@ -218,7 +218,7 @@ class SegmentCollectionOut(Schema):
     next = fields.String(required=True, allow_none=True)
 
 
-class AreaOut(Schema):
+class CoveredAreaOut(Schema):
     """An area of the city."""
 
     layer = fields.String(required=True)
@@ -230,7 +230,10 @@ class CoveredOut(Schema):
     """How much of an area phones know, beside what people reported there."""
 
     area = fields.Nested(
-        AreaOut, required=True, allow_none=True, metadata={"description": "null: the whole city."}
+        CoveredAreaOut,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null: the whole city."},
     )
     knowledge = fields.Enum(
         Knowledge,

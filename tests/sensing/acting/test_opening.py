@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -91,7 +93,7 @@ def test_a_defect_is_acted_on_once_whatever_comes_after(session: Session) -> Non
     ],
 )
 def test_what_is_not_sure_hard_and_to_be_mended_stays_on_the_map(
-    session: Session, values: dict[str, object], why: str
+    session: Session, values: dict[str, Any], why: str
 ) -> None:
     place, _ = new_road_city(session)
     new_defect(session, place, **values)
@@ -163,7 +165,7 @@ def test_priority_rises_with_the_trips_that_felt_it(session: Session) -> None:
     ],
 )
 def test_a_report_that_is_over_hidden_or_elsewhere_is_not_strengthened(
-    session: Session, values: dict[str, object]
+    session: Session, values: dict[str, Any]
 ) -> None:
     place, service = new_road_city(session)
     new_report(session, service, **values)
