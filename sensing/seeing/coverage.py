@@ -203,15 +203,19 @@ def _reports(
         ServiceRequest.source != Source.SENSOR.value,
         ServiceRequest.visibility != Visibility.HIDDEN.value,
     )
-    counted = (
-        sa.func.count().label("all"),
-        sa.func.count().filter(ServiceRequest.service_id.in_(of_roads)).label("roads"),
-    )
-    area = sa.func.unnest(ServiceRequest.areas).column_valued("area")
-    by_area = session.execute(
-        sa.select(area, *counted).select_from(ServiceRequest, area).where(*theirs).group_by(area)
-    ).all()
+    is_road = ServiceRequest.service_id.in_(of_roads)
+    counted = (sa.func.count(), sa.func.count().filter(is_road))
     whole = session.execute(sa.select(*counted).where(*theirs)).one()
+    voices = (
+        sa.select(sa.func.unnest(ServiceRequest.areas).label("area"), is_road.label("is_road"))
+        .where(*theirs)
+        .subquery("voices")
+    )
+    by_area = session.execute(
+        sa.select(
+            voices.c.area, sa.func.count(), sa.func.count().filter(voices.c.is_road)
+        ).group_by(voices.c.area)
+    ).all()
     every: Counter[int | None] = Counter({None: whole[0]})
     roads: Counter[int | None] = Counter({None: whole[1]})
     for id_, all_, of_road in by_area:
