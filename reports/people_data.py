@@ -20,7 +20,7 @@ from accounts.people_data import Erased, Held, HeldFile, Who
 from accounts.rules import Display
 from core import idempotency
 from geo.models import Jurisdiction
-from reports import anonymising, history
+from reports import anonymising, history, people_in_rules
 from reports.anonymising import CITIZENS
 from reports.history import SYSTEM, Entry
 from reports.locating import search_text
@@ -145,6 +145,7 @@ def held(session: Session, who: Who) -> Held:
             .where(_is_actor(Note.author_id, who), Note.author_kind.not_in(CITIZENS))
             .order_by(Note.created_at, Note.id),
         ),
+        "routing_rules": people_in_rules.held(session, words),
     }
     return Held(documents, files)
 
@@ -173,7 +174,7 @@ def erase(session: Session, who: Who, now: datetime) -> Erased:
     ).all()
     deleting.hide(session, hidden, deleting.Reason.ERASED, now=now)
     counts["redacted photos"] = len(hidden)
-    kept = []
+    counts["earlier routing rules that named them"], kept = people_in_rules.forget(session, words)
     if own:
         kept.append(f"{len(own)} reports stay, without their sender, with their photos")
     if who.person_id is not None:

@@ -244,6 +244,7 @@ forwarded.json            Vos signalements remis à un autre système (sans votr
 photos_to_fetch.json      Les adresses de vos photos qui restent à récupérer.
 work_as_staff.json        Ce que vous avez fait sur des signalements en tant qu’agent.
 notes_as_staff.json       Ce que vous avez écrit en tant qu’agent.
+routing_rules.json        Règles d’attribution d’une ville qui vous nomment, ligne par ligne.
 photos/                   Les photos que vous avez envoyées, sans ce que l’appareil y avait inscrit.
 
 Pour faire rectifier ou effacer ces données, adressez-vous à la collectivité, ou à son délégué à la
@@ -285,6 +286,7 @@ forwarded.json            Your reports that were handed to another system (witho
 photos_to_fetch.json      Addresses of photos of yours that are still to be fetched.
 work_as_staff.json        What you did to reports as a member of the staff.
 notes_as_staff.json       What you wrote as a member of the staff.
+routing_rules.json        Routing rules of a city that name you, line by line.
 photos/                   The photos you sent, without what the camera had written into them.
 
 To have these data corrected or erased, turn to the city or its data protection officer.
