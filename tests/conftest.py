@@ -21,12 +21,13 @@ from typing import Any
 import pytest
 import redis
 import sqlalchemy as sa
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy.orm import Session, sessionmaker
 
-from accounts import blocks
+from accounts import blocks, passwords
 from app import create_app, migrating
 from app.config import Settings
 from app.embedded import layout, preparing, servers, sharing
@@ -34,6 +35,8 @@ from core.db import close_connections, db
 from geo import jurisdictions
 
 TEMPLATE = "riverain_template"
+
+REAL_NOBODYS_HASH = passwords.NOBODYS_HASH
 
 #: Says nothing about production; it only has to be the same all through a run.
 SECRET_KEY = "the key of the test run, long enough for every derivation"
@@ -118,6 +121,26 @@ def _wait_for_redis(url: str) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
+
+
+# -- passwords ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Hashing is slow on purpose: a third of the run's time, for passwords that guard nothing."""
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_hasher", quick)
+        patch.setattr(passwords, "NOBODYS_HASH", quick.hash("nobody's"))
+        yield
+
+
+@pytest.fixture
+def slow_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashing as it is in production."""
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher())
+    monkeypatch.setattr(passwords, "NOBODYS_HASH", REAL_NOBODYS_HASH)
 
 
 # -- the application ------------------------------------------------------------------------------

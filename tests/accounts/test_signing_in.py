@@ -118,6 +118,7 @@ def test_every_failure_looks_the_same_and_costs_the_same(
     assert session.scalars(sa.select(SignInSession)).all() == []
 
 
+@pytest.mark.usefixtures("slow_passwords")
 def test_the_hash_of_nobody_is_as_slow_as_one_made_today() -> None:
     assert not passwords.is_outdated(passwords.NOBODYS_HASH)
     assert not passwords.fits(None, "")
