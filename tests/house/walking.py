@@ -162,6 +162,7 @@ ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "action": lambda place: "withdrawal",
     "web.change_account:action": lambda place: "password",
     "size": lambda place: "full",
+    "defect_id": lambda place: new_id(),
     "name": lambda place: "riverain.css",
     "suffix": lambda place: "json",
 }

@@ -1,0 +1,106 @@
+"""The page of the roads, in both languages: unknown is said, and never called good."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from geo.measures import destination
+from geo.models import Jurisdiction
+from sensing.acting import opening
+from sensing.seeing import coverage
+from tests.factories import COMEDIE, new_area, new_asset, new_asset_kind, new_report
+from tests.sensing.defects import (
+    BASE_URL,
+    SECRET,
+    TODAY,
+    at,
+    drive_over,
+    new_defect,
+    new_road_city,
+    place_of,
+)
+
+
+def text_of(client: FlaskClient, url: str) -> str:
+    """What a reader sees."""
+    answer = client.get(url, follow_redirects=True)
+    assert answer.status_code == 200
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.get_data(as_text=True)))
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"),
+    [
+        (
+            "fr",
+            [
+                "Inconnu ne veut pas dire bon.",
+                "Antigone inconnu – – – 1 1",
+                "Un défaut estimé",
+                "à réparer, 14 trajets sur 17, gravité 5,2 sur 10",
+                "confié à la ville",
+                "demande n° 1",
+            ],
+        ),
+        (
+            "en",
+            [
+                "Unknown does not mean good.",
+                "Antigone unknown – – – 1 1",
+                "One estimated defect",
+                "to be mended, 14 of 17 trips, severity 5.2 of 10",
+                "with the city",
+                "request no. 1",
+            ],
+        ),
+    ],
+)
+def test_the_page_says_what_is_known_and_what_is_not(
+    client: FlaskClient, session: Session, lang: str, words: list[str]
+) -> None:
+    place, service = new_road_city(session)
+    city = session.get_one(Jurisdiction, place.id)
+    away = destination(COMEDIE, 0.0, 4_000.0)
+    area = new_area(session, city, code="Antigone", centre=away, half_deg=0.005)
+    place = place_of(session, city)
+    new_asset(session, new_asset_kind(session, city), point=away)
+    new_report(session, service, areas=[area], requested_at=at(TODAY - 1), at=away)
+    defect = new_defect(session, place, verdict="actionable", probability=0.9)
+    drive_over(session, defect, TODAY - 1, passes=3)
+    opening.act(session, place, now=at(TODAY), secret=SECRET, base_url=BASE_URL)
+    coverage.recount(session, place, now=at(TODAY))
+
+    text = text_of(client, f"/roads/{place.code}?lang={lang}")
+    for each in words:
+        assert each in text
+    assert "None" not in text
+
+
+def test_one_city_needs_no_choice(client: FlaskClient, session: Session) -> None:
+    place, _ = new_road_city(session)
+    answer = client.get("/roads?lang=en")
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"/roads/{place.code}?lang=en")
+
+
+def test_of_several_cities_one_is_chosen(client: FlaskClient, session: Session) -> None:
+    codes = [new_road_city(session)[0].code for _ in range(2)]
+    body = client.get("/roads?lang=fr").text
+    assert all(f"/roads/{code}?lang=fr" in body for code in codes)
+
+
+def test_before_anything_is_counted_everything_is_unknown(
+    client: FlaskClient, session: Session
+) -> None:
+    place, _ = new_road_city(session)
+    text = text_of(client, f"/roads/{place.code}?lang=en")
+    assert "The first count is still to come." in text
+    assert "The whole city unknown" in text
+    assert "No defect known" in text
+
+
+def test_a_city_that_there_is_not_is_not_found(client: FlaskClient) -> None:
+    assert client.get("/roads/atlantis").status_code == 404
