@@ -90,6 +90,21 @@ def take(
     return permitted(locked.get(report_id), actor, needed)
 
 
+def take_both(
+    session: Session, actor: Actor, report_id: UUID, other_id: UUID, needed: Permission
+) -> tuple[ServiceRequest, ServiceRequest]:
+    """Two reports of one city, locked, for somebody who may do that to both.
+
+    Raises:
+        NotFoundError, ForbiddenError: as `take`, of either.
+    """
+    locked = lock_all(session, {report_id, other_id})
+    report, other = permitted(locked.get(report_id), actor, needed), locked.get(other_id)
+    if other is None or other.jurisdiction_id != report.jurisdiction_id:
+        raise NotFoundError
+    return report, permitted(other, actor, needed)
+
+
 def permitted(report: ServiceRequest | None, actor: Actor, needed: Permission) -> ServiceRequest:
     """The report, if this person may do that to it; raises what `take` raises."""
     if report is None or not _may(actor, Permission.READ_REPORTS, report):

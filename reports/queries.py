@@ -108,12 +108,13 @@ def one(session: Session, report_id: UUID, *, only_public_photos: bool) -> Found
     return complete(session, [row], is_public=only_public_photos)[0]
 
 
-def several(session: Session, ids: Sequence[UUID]) -> dict[UUID, Found]:
-    """Those of these reports that the public may see."""
-    rows = session.execute(
-        selected().where(_R.id.in_(list(ids)), _R.visibility == Visibility.PUBLIC.value)
-    ).all()
-    return {found.row.id: found for found in complete(session, rows, is_public=True)}
+def several(session: Session, ids: Sequence[UUID], *, is_public: bool = True) -> dict[UUID, Found]:
+    """Those of these reports that the public may see, or all, with all photos, for staff."""
+    query = selected().where(_R.id.in_(list(ids)))
+    if is_public:
+        query = query.where(_R.visibility == Visibility.PUBLIC.value)
+    rows = session.execute(query).all()
+    return {found.row.id: found for found in complete(session, rows, is_public=is_public)}
 
 
 def belonging(session: Session, report_id: UUID) -> Any | None:

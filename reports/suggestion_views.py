@@ -15,7 +15,6 @@ from accounts.rules import Permission
 from core.api import check_version
 from core.clock import utc_now
 from core.db import db, reading
-from core.errors import NotFoundError
 from core.idempotency import once
 from geo import jurisdictions
 from reports import changing, listing, prioritising, queries, showing, suggesting
@@ -148,10 +147,6 @@ def _both(
     session: Session, actor: Actor, report_id: UUID, other_id: UUID
 ) -> tuple[ServiceRequest, ServiceRequest]:
     """Both reports, locked; the caller may triage both and has read the first as it is."""
-    locked = changing.lock_all(session, {report_id, other_id})
-    report = changing.permitted(locked.get(report_id), actor, Permission.TRIAGE_REPORTS)
-    check_version(report.version)
-    other = locked.get(other_id)
-    if other is None or other.jurisdiction_id != report.jurisdiction_id:
-        raise NotFoundError
-    return report, changing.permitted(other, actor, Permission.TRIAGE_REPORTS)
+    both = changing.take_both(session, actor, report_id, other_id, Permission.TRIAGE_REPORTS)
+    check_version(both[0].version)
+    return both

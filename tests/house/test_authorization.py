@@ -200,8 +200,9 @@ def test_a_role_with_the_permission_is_let_in_to_its_own(
             assert is_fine or is_form, (route.label, caller.name, answer.get_data(as_text=True))
 
 
-#: They take files, which the walk does not send: who is refused, is so before they are looked at.
-FORMLESS = frozenset({"staff.add_photos"})
+#: They take files or a page's form, which the walk does not send: who is refused, is so before
+#: they are looked at.
+FORMLESS = frozenset({"staff.add_photos", "web.say_of_duplicates"})
 
 
 def is_for_whole_cities(route: Route, caller: Caller) -> bool:
