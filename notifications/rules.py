@@ -135,7 +135,7 @@ def occasion_of(event: str, data: Mapping[str, object]) -> Occasion | None:
     if event == "report.status_changed":
         return _OF_STATUS.get(str(data.get("to")))
     if event == "correction.decided":
-        is_news = data.get("decision") in ("accepted", "rejected")
+        is_news = data.get("decision") in ("accepted", "rejected", "overtaken")
         return Occasion.CORRECTION_DECIDED if is_news else None
     if event == "adoption.ended":
         is_news = data.get("reason") in _NEWS_OF_ENDINGS

@@ -25,6 +25,7 @@ from assets.care import writing
 from assets.care.models import CareCall, VolunteerMessage
 from assets.care.vocabulary import CallState
 from assets.corrections.models import Correction
+from assets.corrections.vocabulary import State
 from assets.helping.models import HelpRequest
 from assets.helping.vocabulary import Answer, HelpState
 from assets.kinds import Kinds, kinds_of
@@ -197,11 +198,15 @@ def _corrected(known: Known, links: Links, place: JurisdictionRef, one: Claimed)
         return "erased"
     kind = known.kinds[row.jurisdiction_id].by_id[row.kind_id]
     label = pick(kind.names, one.locale, place.default_locale)
+    decision = str(one.data.get("decision", ""))
+    is_overtaken = decision == State.OVERTAKEN
     facts = Facts(
         city="",
         asset=f"{label} {row.code}" if row.code else label,
-        turn=str(one.data.get("decision", "")),
-        note=row.reason or "",
+        turn=decision,
+        # The reason of what was overtaken is a code.
+        change=row.reason or "" if is_overtaken else "",
+        note="" if is_overtaken else row.reason or "",
         link=links.asset(row.asset_id, one.locale) if row.asset_id else links.base_url,
     )
     return Told(facts, person.email, person.phone, f"correction-{row.id}")

@@ -70,7 +70,8 @@ class Facts:
     leave_url: str = ""
     #: Of an invitation: a code of `accounts.rules.Role`.
     role: str = ""
-    #: Of a changed account: a code of `accounts.notices.AccountChange`.
+    #: Of a changed account: a code of `accounts.notices.AccountChange`; of a correction that was
+    #: overtaken: of `assets.corrections.vocabulary.Overtaken`.
     change: str = ""
     #: Of what is told to volunteers: the asset, the name it was given, an end of a term or of an
     #: offer, and what happened, as a code of the event.

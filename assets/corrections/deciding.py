@@ -20,7 +20,7 @@ from assets.corrections import events
 from assets.corrections.errors import DecidedAlreadyError, OwnCorrectionError
 from assets.corrections.models import Correction, CorrectionConfirmation
 from assets.corrections.rules import is_enough
-from assets.corrections.vocabulary import DecidedBy, State, What
+from assets.corrections.vocabulary import DecidedBy, Overtaken, State, What
 from assets.kinds import KindEntry, kinds_of
 from assets.models import Asset
 from assets.register import Change, NewAsset, Said
@@ -133,6 +133,11 @@ def withdraw(session: Session, correction: Correction, *, now: datetime) -> None
     """
     _check_open(correction)
     _settle(session, correction, State.WITHDRAWN, DecidedBy.PROPOSER, None, None, now)
+
+
+def overtake(session: Session, correction: Correction, why: Overtaken, *, now: datetime) -> None:
+    """Close a locked, open correction: the register answers it already, or its asset is gone."""
+    _settle(session, correction, State.OVERTAKEN, DecidedBy.REGISTER, None, why.value, now)
 
 
 def for_staff(session: Session, actor: Actor, correction_id: UUID) -> Correction:

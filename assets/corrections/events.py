@@ -9,5 +9,5 @@ CORRECTION_PROPOSED = declare(
 )
 CORRECTION_DECIDED = declare(
     "correction.decided",
-    "A correction was accepted, rejected or withdrawn. Data: what, decision.",
+    "A correction was accepted, rejected, withdrawn or overtaken. Data: what, decision.",
 )

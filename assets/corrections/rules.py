@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from assets.corrections.vocabulary import What
+from assets.corrections.vocabulary import Overtaken, What
 from assets.rules import CorrectionRules
 from geo.measures import Point, distance_m
 
@@ -43,6 +43,27 @@ def says_the_same(one: Claim, other: Claim) -> bool:
             return False
         return distance_m(one.point, other.point) <= SAME_PLACE_M
     return one.what is What.GONE or one.attributes == other.attributes
+
+
+def overtaken(
+    claim: Claim, *, is_there: bool, point: Point, attributes: Mapping[str, Any]
+) -> Overtaken | None:
+    """Why there is nothing left to decide about a claim, now that its asset is so; None: there is.
+
+    Of one that is missing, the asset is the nearest that stands there now.
+    """
+    if claim.what is What.GONE:
+        return None if is_there else Overtaken.SO_ALREADY
+    if not is_there:
+        return None if claim.what is What.MISSING else Overtaken.ASSET_GONE
+    if claim.what is What.ATTRIBUTE:
+        is_so = all(
+            attributes.get(code) == value for code, value in claim.attributes.items()
+        ) and bool(claim.attributes)
+        return Overtaken.SO_ALREADY if is_so else None
+    within_m = KNOWN_WITHIN_M if claim.what is What.MISSING else LEAST_MOVE_M
+    is_so = claim.point is not None and distance_m(claim.point, point) <= within_m
+    return Overtaken.SO_ALREADY if is_so else None
 
 
 def is_enough(confirmations: int, rules: CorrectionRules) -> bool:

@@ -21,6 +21,7 @@ class State(enum.StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     WITHDRAWN = "withdrawn"
+    OVERTAKEN = "overtaken"  # what the city's file says now answers it
 
 
 class DecidedBy(enum.StrEnum):
@@ -29,3 +30,11 @@ class DecidedBy(enum.StrEnum):
     STAFF = "staff"
     CONFIRMATIONS = "confirmations"
     PROPOSER = "proposer"
+    REGISTER = "register"
+
+
+class Overtaken(enum.StrEnum):
+    """Why nothing is left to decide; the `reason` of a correction that was overtaken."""
+
+    SO_ALREADY = "so_already"
+    ASSET_GONE = "asset_gone"

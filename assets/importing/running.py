@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from assets import events
+from assets.corrections import overtaking
 from assets.importing import merging
 from assets.importing.faults import BadRow, FileError, RowReason
 from assets.importing.judging import Incoming, read_all
@@ -135,6 +136,7 @@ def run(
             now=now,
         )
     merging.carry_out(session, kind, run_id=run_id, now=now)
+    overtaking.close(session, kind, now=now)
     if run_id is not None and not found.is_nothing:
         emit(
             session,

@@ -22,7 +22,7 @@ from assets import photos
 from assets.corrections import proposing
 from assets.corrections.models import Correction, CorrectionConfirmation
 from assets.corrections.proposing import Proposal
-from assets.corrections.rules import Claim, is_enough, says_the_same
+from assets.corrections.rules import Claim, is_enough, overtaken, says_the_same
 from assets.corrections.vocabulary import What
 from assets.models import Asset, AssetKind, AssetVersion
 from assets.people_data import erase, held
@@ -114,6 +114,27 @@ HERE = Point(43.6, 3.88)
 def test_what_says_the_same(one: Claim, other: Claim, same: bool) -> None:
     assert says_the_same(one, other) is same
     assert says_the_same(other, one) is same
+
+
+@pytest.mark.parametrize(
+    ("claim", "is_there", "point", "attributes", "why"),
+    [
+        (Claim(What.GONE, 1), False, HERE, {}, "so_already"),
+        (Claim(What.GONE, 1), True, HERE, {}, None),
+        (Claim(What.MOVED, 1, HERE), True, destination(HERE, 0, 0.9), {}, "so_already"),
+        (Claim(What.MOVED, 1, HERE), True, destination(HERE, 0, 1.2), {}, None),
+        (Claim(What.MOVED, 1, HERE), False, HERE, {}, "asset_gone"),
+        (Claim(What.ATTRIBUTE, 1, HERE, {"a": 1}), True, HERE, {"a": 1, "b": 2}, "so_already"),
+        (Claim(What.ATTRIBUTE, 1, HERE, {"a": 1}), True, HERE, {"a": 2}, None),
+        (Claim(What.ATTRIBUTE, 1, HERE, {"a": 1}), False, HERE, {"a": 1}, "asset_gone"),
+        (Claim(What.MISSING, 1, HERE), True, destination(HERE, 0, 2.5), {}, "so_already"),
+        (Claim(What.MISSING, 1, HERE), True, destination(HERE, 0, 3.5), {}, None),
+    ],
+)
+def test_what_the_register_overtook(
+    claim: Claim, is_there: bool, point: Point, attributes: dict[str, Any], why: str | None
+) -> None:
+    assert overtaken(claim, is_there=is_there, point=point, attributes=attributes) == why
 
 
 @pytest.mark.parametrize(

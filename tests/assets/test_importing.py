@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from assets import queries, register
+from assets.corrections.models import Correction
+from assets.corrections.vocabulary import What
 from assets.importing import running
 from assets.importing.faults import FileError, RowReason
 from assets.importing.mapping import FileMapping
@@ -26,12 +28,26 @@ from assets.models import Asset, AssetImportRun, AssetKind, AssetVersion, Quaran
 from assets.queries import Filters
 from assets.register import Change, NewAsset, Said
 from assets.vocabulary import AssetState, Origin
+from core.clock import utc_now
 from core.models import OutboxEvent
+from core.outbox import Event
 from geo import jurisdictions
+from geo.cells import cell_of
 from geo.measures import Point, destination, distance_m
 from geo.models import Jurisdiction
+from notifications.announcing import announce
+from notifications.channels.folder import FolderCarrier
+from notifications.vocabulary import Channel
 from tests.assets.files import Row, around, csv_file, geojson_file, geopackage, positions, rounded
-from tests.factories import COMEDIE, WEDNESDAY, new_asset_kind, new_jurisdiction
+from tests.factories import (
+    COMEDIE,
+    WEDNESDAY,
+    new_asset_kind,
+    new_correction,
+    new_jurisdiction,
+    new_person,
+)
+from tests.notifications.conftest import letters, send_due
 from tests.statements import count_statements
 
 DATA = Path(os.environ.get("RIVERAIN_DATA", Path(__file__).parents[3] / "shared/data"))
@@ -543,3 +559,69 @@ def test_the_hydrants_of_another_city_come_in_with_its_own_columns(session: Sess
         session.scalar(sa.select(sa.func.count()).select_from(AssetVersion))
         == (outcome.difference.counts["new"])
     )
+
+
+# -- corrections that the file overtakes -----------------------------------------------------------
+
+
+def test_what_is_left_to_decide_stays_open_and_the_rest_is_closed_and_told(
+    session: Session, kind: AssetKind, file: Path, tmp_path: Path
+) -> None:
+    rows = around(30)
+    bring(session, kind, write(file, rows))
+    found = stored(session, kind)
+    ana = new_person(session, locale="en")
+
+    def propose(code: str | None, what: What, point: Point, **values: Any) -> Correction:
+        asset = found[code] if code is not None else None
+        correction = new_correction(
+            session,
+            asset or found["1"],
+            what=what,
+            person_id=ana.id,
+            lat=point.lat,
+            lon=point.lon,
+            cell=cell_of(point),
+            **values,
+        )
+        if asset is None:
+            correction.asset_id = None
+            session.flush()
+        return correction
+
+    there = {code: Point(asset.lat, asset.lon) for code, asset in found.items()}
+    spot = rounded(destination(COMEDIE, 200, 700))
+    moved = move(rows[2], 6.0)
+    expected = {
+        # The file says the same by now.
+        propose("30", What.GONE, there["30"]).id: ("overtaken", "so_already"),
+        propose("3", What.MOVED, moved[1]).id: ("overtaken", "so_already"),
+        propose(None, What.MISSING, spot).id: ("overtaken", "so_already"),
+        # What it was about is gone.
+        propose("29", What.MOVED, spot).id: ("overtaken", "asset_gone"),
+        # These still are somebody's to decide.
+        propose("5", What.GONE, there["5"]).id: ("open", None),
+        propose("6", What.MOVED, spot).id: ("open", None),
+        propose(None, What.MISSING, rounded(destination(COMEDIE, 10, 900))).id: ("open", None),
+    }
+    changed = [*rows[:2], moved, *rows[3:28], ("new", spot)]
+    bring(session, kind, write(file, changed), is_dry=True)
+    session.expire_all()
+    assert {row.state for row in session.scalars(sa.select(Correction))} == {"open"}
+    bring(session, kind, write(file, changed))
+    after = {row.id: (row.state, row.reason) for row in session.scalars(sa.select(Correction))}
+    assert after == expected
+    decided = told(session, "correction.decided")
+    assert {event.data["decision"] for event in decided} == {"overtaken"}
+    now = utc_now()
+    announce(
+        session,
+        [Event(e.id, e.name, e.subject_id, e.jurisdiction_id, e.data, None, now) for e in decided],
+        now=now,
+    )
+    send_due(session, dict.fromkeys(Channel, FolderCarrier(tmp_path / "outbox")), now=now)
+    texts = letters(tmp_path / "outbox")
+    assert len(texts) == 4
+    assert sum("has caught up with what you told us" in text for text in texts) == 3
+    assert sum("not in the city's register any more" in text for text in texts) == 1
+    assert not any("so_already" in text for text in texts)
