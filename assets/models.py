@@ -142,6 +142,30 @@ class Asset(Base):
     )
 
 
+class AssetCell(Base):
+    """How many assets of a kind stand in one cell, and about where; counted by triggers.
+
+    A whole city in clusters would else read every asset of it.
+    """
+
+    __tablename__ = "asset_cells"
+
+    jurisdiction_id: Mapped[int] = mapped_column(
+        sa.SmallInteger, sa.ForeignKey("jurisdictions.id", ondelete="CASCADE"), primary_key=True
+    )
+    prefix: Mapped[int] = mapped_column(
+        sa.BigInteger,
+        primary_key=True,
+        comment="Of the H3 cells of resolution 15 in one of resolution 8: cell >> 21",
+    )
+    kind_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("asset_kinds.id", ondelete="CASCADE"), primary_key=True
+    )
+    count: Mapped[int] = mapped_column(comment="Of those that are there")
+    lat: Mapped[float] = mapped_column(comment="Sum of their latitudes")
+    lon: Mapped[float] = mapped_column(comment="Sum of their longitudes")
+
+
 class AssetVersion(Base):
     """What an asset was from an instant on. Appended, never edited; the last one is the present."""
 

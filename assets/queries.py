@@ -9,7 +9,7 @@ once more afterwards, so a page of one can hold fewer assets than asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -49,6 +49,15 @@ CLUSTERS = 150
 
 #: The finest resolution of clusters, edges of 9 m, and the coarsest.
 FINEST_CLUSTER, COARSEST_CLUSTER = 12, 2
+
+#: Cells of this resolution, with edges of half a kilometre, are kept counted (`AssetCell`); and
+#: how many bits part them from cells of positions.
+COUNTED = 8
+_COUNTED_SHIFT = 3 * (POSITION_RESOLUTION - COUNTED)
+
+#: Where the mean position of a cell's assets lies so far inside of a box, all of them lie inside:
+#: no two of them are further apart than a cell is wide, its ragged edge included.
+_INSIDE_M = 3 * edge_m(COUNTED)
 
 #: The nearest ones are looked for within these radii, one after the other.
 _NEAREST_RADII_M = (60.0, 250.0, 1_000.0, 5_000.0)
@@ -234,6 +243,8 @@ def clusters(session: Session, filters: Filters) -> list[Cluster]:
     if not plan.scopes:
         return []
     resolution = cluster_resolution(filters.box)
+    if resolution <= COUNTED and _is_counted(filters):
+        return _clusters(_counted(session, filters.box, plan), resolution, plan)
     statement = f"""
         SELECT min(a.cell) AS cell, a.kind_id, sum(a.count)::integer AS count,
                sum(a.lat) / sum(a.count) AS lat, sum(a.lon) / sum(a.count) AS lon,
@@ -252,11 +263,7 @@ def clusters(session: Session, filters: Filters) -> list[Cluster]:
         **plan.ranged(cover_box(filters.box), ""),
         "shift": 3 * (POSITION_RESOLUTION - resolution),
     }
-    cells: dict[int, list[Any]] = {}
-    for row in session.execute(sa.text(statement), values):
-        cells.setdefault(parent_of(row.cell, resolution), []).append(row)
-    codes = {kind.id: kind.code for kind in plan.kinds}
-    return [_cluster(cell, cells[cell], codes) for cell in sorted(cells)]
+    return _clusters(session.execute(sa.text(statement), values).all(), resolution, plan)
 
 
 def cluster_resolution(box: Box) -> int:
@@ -532,6 +539,84 @@ def _measured(found: Sequence[Found], centre: Point, radius_m: float) -> list[Fo
     return [item for item in measured if (item.distance_m or 0.0) <= radius_m]
 
 
+def _is_counted(filters: Filters) -> bool:
+    """Whether the counts by cell answer it: they know kinds, and of states only who is there."""
+    return (
+        set(filters.states or STATES_THERE) == set(STATES_THERE)
+        and filters.adopted is None
+        and not (filters.text and fold(filters.text).split())
+    )
+
+
+def _counted(session: Session, box: Box, plan: _Plan) -> Sequence[Any]:
+    """Counts of the cells of a large box: as they are kept, and anew where a cell may cross its
+    edge. Kinds of several cities have ids of their own, so one list of kinds serves all."""
+    values: dict[str, Any] = {
+        "places": sorted({kind.jurisdiction_id for kind in plan.kinds}),
+        "kinds": [kind.id for kind in plan.kinds],
+        "shift": _COUNTED_SHIFT,
+    }
+    spans = [(low >> _COUNTED_SHIFT, high >> _COUNTED_SHIFT) for low, high in cover_box(box)]
+    values |= {"lows": [low for low, _ in spans], "highs": [high for _, high in spans]}
+    inside = []
+    margin = math.degrees(_INSIDE_M / MEAN_RADIUS_M)
+    for at, part in enumerate(box.parts()):
+        widest = max(abs(part.south), abs(part.north))
+        margin_lon = margin / max(math.cos(math.radians(min(widest, 89.0))), 0.01)
+        inside.append(
+            f"(c.lat BETWEEN :in_south_{at} AND :in_north_{at}"
+            f" AND c.lon BETWEEN :in_west_{at} AND :in_east_{at})"
+        )
+        values |= {
+            f"in_south_{at}": part.south + margin,
+            f"in_north_{at}": part.north - margin,
+            f"in_west_{at}": part.west + margin_lon,
+            f"in_east_{at}": part.east - margin_lon,
+        }
+    in_box = _in_box(box, values)
+    statement = f"""
+        WITH spans AS (
+            SELECT DISTINCT low, high
+              FROM unnest(:lows ::bigint[], :highs ::bigint[]) AS s(low, high)
+        ), counted AS (
+            SELECT DISTINCT c.* FROM spans AS s JOIN asset_cells AS c
+                ON c.jurisdiction_id = ANY (:places ::smallint[])
+               AND c.prefix BETWEEN s.low AND s.high
+             WHERE c.count > 0 AND c.kind_id = ANY (:kinds ::integer[])
+        ), middles AS (
+            SELECT prefix, sum(lat) / sum(count) AS lat, sum(lon) / sum(count) AS lon
+              FROM counted GROUP BY prefix
+        ), whole AS (
+            SELECT prefix FROM middles AS c WHERE {" OR ".join(inside)}
+        )
+        SELECT prefix << :shift AS cell, kind_id, sum(count)::integer AS count,
+               sum(lat) / sum(count) AS lat, sum(lon) / sum(count) AS lon,
+               0.0::float8 AS width
+          FROM counted JOIN whole USING (prefix) GROUP BY prefix, kind_id
+         UNION ALL
+        SELECT e.prefix << :shift, a.kind_id, count(*)::integer, avg(a.lat), avg(a.lon),
+               max(a.lon) - min(a.lon)
+          FROM (SELECT DISTINCT jurisdiction_id, prefix FROM counted
+                 WHERE prefix NOT IN (SELECT prefix FROM whole)) AS e
+         CROSS JOIN LATERAL (
+               SELECT a.kind_id, a.lat, a.lon FROM assets AS a
+                WHERE a.jurisdiction_id = e.jurisdiction_id
+                  AND a.cell BETWEEN e.prefix << :shift AND ((e.prefix + 1) << :shift) - 1
+                  AND a.state IN ({THERE_SQL}) AND a.kind_id = ANY (:kinds ::integer[])
+                  AND {in_box} {_RANGE_BY_RANGE}) AS a
+         GROUP BY e.prefix, a.kind_id
+    """
+    return session.execute(sa.text(statement), values).all()
+
+
+def _clusters(rows: Iterable[Any], resolution: int, plan: _Plan) -> list[Cluster]:
+    cells: dict[int, list[Any]] = {}
+    for row in rows:
+        cells.setdefault(parent_of(row.cell, resolution), []).append(row)
+    codes = {kind.id: kind.code for kind in plan.kinds}
+    return [_cluster(cell, cells[cell], codes) for cell in sorted(cells)]
+
+
 def _cluster(cell: int, rows: Sequence[Any], codes: Mapping[int, str]) -> Cluster:
     kinds: dict[str, int] = {}
     for row in rows:
@@ -539,8 +624,12 @@ def _cluster(cell: int, rows: Sequence[Any], codes: Mapping[int, str]) -> Cluste
         kinds[code] = kinds.get(code, 0) + row.count
     total = sum(kinds.values())
     # Of a cell across the antimeridian the mean of degrees lies on the other side of the globe.
-    if any(row.width > 180.0 for row in rows) or len({row.lon > 0 for row in rows}) > 1:
-        return Cluster(cell, centre_of(cell), dict(sorted(kinds.items())))
+    centre = centre_of(cell)
+    if (
+        any(row.width > 180.0 or abs(row.lon - centre.lon) > 90.0 for row in rows)
+        or len({row.lon > 0 for row in rows}) > 1
+    ):
+        return Cluster(cell, centre, dict(sorted(kinds.items())))
     lat = sum(row.lat * row.count for row in rows) / total
     lon = sum(row.lon * row.count for row in rows) / total
     return Cluster(cell, Point(lat, lon), dict(sorted(kinds.items())))

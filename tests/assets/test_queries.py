@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from assets import queries
-from assets.models import Asset
+from assets.models import Asset, AssetCell
 from assets.queries import Filters, Found
 from assets.vocabulary import AssetState
 from core.ids import new_id
 from core.pagination import BadCursorError
 from geo import jurisdictions
-from geo.cells import edge_m
+from geo.cells import cell_of, edge_m
 from geo.measures import Box, Point, destination, distance_m
 from geo.models import Jurisdiction
-from tests.factories import COMEDIE, new_asset, new_asset_kind, new_jurisdiction
+from tests.factories import (
+    COMEDIE,
+    new_adoption,
+    new_asset,
+    new_asset_kind,
+    new_jurisdiction,
+)
 from tests.statements import count_statements
 
 AROUND = Box.around(COMEDIE, 5_000)
@@ -233,3 +241,81 @@ def test_one_asset_is_found_by_its_id(session: Session, city: Jurisdiction) -> N
     assert found is not None
     assert (found.code, found.point) == (asset.code, COMEDIE)
     assert queries.one(session, new_id()) is None
+
+
+# -- counts by cell --------------------------------------------------------------------------------
+
+
+def by_hand(session: Session, filters: Filters) -> dict[str, int]:
+    """What the clusters of a box must come to, by its assets."""
+    counts: dict[str, int] = {}
+    for item in queries.page(session, filters, limit=10_000).items:
+        counts[item.kind.code] = counts.get(item.kind.code, 0) + 1
+    return counts
+
+
+def by_clusters(session: Session, filters: Filters) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for cluster in queries.clusters(session, filters):
+        for code, count in cluster.kinds.items():
+            counts[code] = counts.get(code, 0) + count
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_large_box_is_counted_by_cells_as_exactly_as_by_assets(
+    session: Session, seed: int
+) -> None:
+    chance = random.Random(seed)
+    city = new_jurisdiction(session, half_deg=0.4)
+    kinds = [new_asset_kind(session, city, code=f"kind-{number}") for number in range(3)]
+    made = [
+        new_asset(
+            session,
+            chance.choice(kinds),
+            point=Point(
+                COMEDIE.lat + chance.uniform(-0.3, 0.3), COMEDIE.lon + chance.uniform(-0.3, 0.3)
+            ),
+            state=chance.choice([AssetState.IN_SERVICE, AssetState.REMOVED]),
+        )
+        for _ in range(250)
+    ]
+    session.flush()
+    jurisdictions.forget()
+    place = jurisdictions.by_id(session, city.id)
+    for _ in range(4):
+        south, north = sorted(chance.uniform(-0.35, 0.35) for _ in range(2))
+        west, east = sorted(chance.uniform(-0.35, 0.35) for _ in range(2))
+        box = Box(
+            COMEDIE.lon + west - 0.1,
+            COMEDIE.lat + south - 0.1,
+            COMEDIE.lon + east,
+            COMEDIE.lat + north,
+        )
+        filters = Filters(places=(place,), box=box)
+        assert queries.cluster_resolution(box) <= queries.COUNTED
+        assert by_clusters(session, filters) == by_hand(session, filters)
+        few = Filters(places=(place,), box=box, kinds=("kind-1",))
+        assert by_clusters(session, few) == by_hand(session, few)
+        # What happens to assets is counted as it happens.
+        for asset in chance.sample(made, 20):
+            asset.lat += chance.uniform(-0.05, 0.05)
+            asset.cell = cell_of(Point(asset.lat, asset.lon))
+            asset.state = chance.choice(["in_service", "moved"])
+        session.delete(made.pop())
+        session.flush()
+    counted = session.scalar(sa.select(sa.func.sum(AssetCell.count)))
+    there = session.scalar(
+        sa.select(sa.func.count()).select_from(Asset).where(Asset.state == "in_service")
+    )
+    assert counted == there
+
+
+def test_what_an_adoption_writes_beside_an_asset_counts_nothing(session: Session) -> None:
+    asset = new_asset(session)
+    session.flush()
+    before = session.execute(sa.select(AssetCell.count, AssetCell.lat, AssetCell.lon)).all()
+    new_adoption(session, asset)
+    session.expire_all()
+    assert session.execute(sa.select(AssetCell.count, AssetCell.lat, AssetCell.lon)).all() == before
+    assert [row.count for row in before] == [1]
