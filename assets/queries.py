@@ -331,6 +331,39 @@ def reports_of(session: Session, asset_id: UUID, *, most: int) -> tuple[list[UUI
     return list(ids), past or 0
 
 
+def past_reports(
+    session: Session, asset_id: UUID, *, cursor: str | None = None, limit: int
+) -> Page[UUID]:
+    """Ids of the public reports about it that are over, the latest first.
+
+    Raises:
+        BadCursorError: the cursor is of no such list.
+    """
+    row = ServiceRequest
+    query = sa.select(row.id, row.requested_at).where(
+        row.asset_id == asset_id,
+        row.visibility == Visibility.PUBLIC.value,
+        sa.not_(IS_OPEN),
+    )
+    if cursor is not None:
+        at, id_ = unpack(cursor, 2)
+        try:
+            last = (datetime.fromisoformat(str(at)), UUID(str(id_)))
+        except ValueError as error:
+            raise BadCursorError(field="cursor") from error
+        if last[0].tzinfo is None:
+            raise BadCursorError(field="cursor")
+        query = query.where(sa.tuple_(row.requested_at, row.id) < last)
+    rows = session.execute(
+        query.order_by(row.requested_at.desc(), row.id.desc()).limit(limit + 1)
+    ).all()
+    following = None
+    if len(rows) > limit:
+        rows = rows[:limit]
+        following = pack(rows[-1].requested_at.isoformat(), str(rows[-1].id))
+    return Page([found.id for found in rows], following)
+
+
 def teams(session: Session, ids: Collection[int]) -> dict[int, tuple[str, Mapping[str, str]]]:
     """Code and names of teams, by id."""
     if not ids:

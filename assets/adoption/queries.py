@@ -124,6 +124,21 @@ def public(session: Session, asset_id: UUID) -> Public | None:
     )
 
 
+def standing(session: Session, asset_id: UUID, person_id: UUID) -> tuple[bool, AdoptionWait | None]:
+    """Whether somebody looks after an asset, and their place on its waiting list."""
+    holds = sa.exists().where(
+        Adoption.asset_id == asset_id,
+        Adoption.person_id == person_id,
+        Adoption.ended_at.is_(None),
+    )
+    wait = session.scalar(
+        sa.select(AdoptionWait).where(
+            AdoptionWait.asset_id == asset_id, AdoptionWait.person_id == person_id, _WAITING
+        )
+    )
+    return bool(session.scalar(sa.select(holds))), wait
+
+
 def nearest_free(session: Session, asset_id: UUID) -> list[Found]:
     """The nearest assets of the same kind that can be adopted now."""
     asset = session.get(Asset, asset_id)
