@@ -57,7 +57,7 @@ def close(session: Session, kind: KindEntry, *, now: datetime) -> int:
             continue
         why = overtaken(
             Claim(What(row.what), row.asset_id, Point(row.lat, row.lon), row.attributes),
-            is_there=AssetState(asset.state).is_there,
+            is_there=_counts_as_there(row.what, AssetState(asset.state)),
             point=Point(asset.lat, asset.lon),
             attributes=asset.attributes,
         )
@@ -65,6 +65,11 @@ def close(session: Session, kind: KindEntry, *, now: datetime) -> int:
             deciding.overtake(session, row, why, now=now)
             closed += 1
     return closed
+
+
+def _counts_as_there(what: str, state: AssetState) -> bool:
+    """Whether a claim can be about it: where one was taken to is asked of what is not there."""
+    return state.is_there or (what == What.MOVED and state is AssetState.MOVED)
 
 
 def _standing(

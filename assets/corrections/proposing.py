@@ -96,7 +96,7 @@ def propose(
         asset = register.take(session, proposal.asset_id)
         kind = register.kind_of(session, asset)
         subject = asset.id
-        point, attributes = _about(asset, kind, proposal)
+        point, attributes = _about(session, asset, kind, proposal)
     claim = Claim(proposal.what, subject, point, attributes)
     there = _same(session, claim, kind)
     if there is not None:
@@ -152,7 +152,9 @@ def _missing(session: Session, proposal: Proposal, default: str | None) -> tuple
     return kind, proposal.point
 
 
-def _about(asset: Asset, kind: KindEntry, proposal: Proposal) -> tuple[Point, Mapping[str, Any]]:
+def _about(
+    session: Session, asset: Asset, kind: KindEntry, proposal: Proposal
+) -> tuple[Point, Mapping[str, Any]]:
     """Where a correction of an asset lies, and the attributes it says; refuses what is so."""
     here = Point(asset.lat, asset.lon)
     if proposal.what is What.ATTRIBUTE:
@@ -172,6 +174,8 @@ def _about(asset: Asset, kind: KindEntry, proposal: Proposal) -> tuple[Point, Ma
         raise PositionNeededError(field="lat")
     if distance_m(here, proposal.point) < LEAST_MOVE_M:
         raise NothingToCorrectError
+    place = jurisdictions.by_id(session, asset.jurisdiction_id)
+    jurisdictions.resolve(session, code=place.code, point=proposal.point)
     return proposal.point, {}
 
 
