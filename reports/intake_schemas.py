@@ -169,7 +169,7 @@ class ReportIn(Schema):
             address=_said(data.get("address")),
             description=clean(data.get("description") or "").strip(),
             attributes=data.get("attributes") or {},
-            contact=contact and _contact(contact),
+            contact=None if contact is None else _contact(contact),
             display=data.get("display"),
             occurred_at=_in_utc(data.get("occurred_at")),
             asset_id=data.get("asset_id"),

@@ -124,10 +124,20 @@ def test_reporters_are_written_to_in_their_language_else_in_the_citys(
     assert session.scalars(sa.select(Follower.locale)).one() == written
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"contact": None},
+        {"contact": {}},
+        {"contact": {"email": " "}},
+        {"contact": {"locale": "fr"}},
+    ],
+)
 def test_an_anonymous_report_has_no_reporter(
-    client: FlaskClient, session: Session, pothole: Service
+    client: FlaskClient, session: Session, pothole: Service, given: dict[str, Any]
 ) -> None:
-    assert client.post(URL, json=payload()).status_code == 201
+    assert client.post(URL, json=payload(**given)).status_code == 201
     assert session.scalars(sa.select(Follower)).all() == []
 
 
