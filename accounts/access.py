@@ -27,7 +27,7 @@ from accounts.rules import PERMISSIONS, SEEN_RECORDED_EVERY, Permission
 from core.clock import utc_now
 from core.db import db, transaction
 from core.errors import DomainError, ForbiddenError, NotSignedInError
-from core.limits import Caller
+from core.limits import DEVICE_KEY_PREFIX, Caller
 
 log = structlog.get_logger()
 
@@ -38,6 +38,9 @@ LIBRARY_ENDPOINTS = frozenset({"api-docs.openapi_json", "static"})
 
 #: The name of our one way to sign a call, in the API document.
 SECURITY_SCHEME = "bearer"
+
+#: The name of the way in which sensing devices sign theirs.
+DEVICE_SCHEME = "deviceKey"
 
 
 class Gate(enum.Enum):
@@ -114,6 +117,19 @@ def allow(access: Access) -> Callable[[View], View]:
     return declare
 
 
+def device_key() -> str:
+    """The key that a sensing device signs this request with; whether it is good, the service says.
+
+    Raises:
+        NotSignedInError: there is none.
+    """
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key.startswith(DEVICE_KEY_PREFIX):
+        raise NotSignedInError("Send `Authorization: Bearer <device key>`.")
+    return key
+
+
 def current_actor() -> Actor:
     """Who makes this request: by its `Authorization` header, else by the cookie of a browser's
     session; anonymous without either.
@@ -154,7 +170,11 @@ def _by_cookie() -> Actor:
 
 def caller() -> Caller | None:
     """Who makes this request, for its rate limit; None when that is not known by a valid token."""
-    if "Authorization" not in request.headers and cookies.sent() is None:
+    header = request.headers.get("Authorization", "")
+    if header.partition(" ")[2].startswith(DEVICE_KEY_PREFIX):
+        # A phone is nobody, and nobody's key is looked up for it.
+        return None
+    if not header and cookies.sent() is None:
         return None
     try:
         actor = current_actor()
@@ -227,6 +247,14 @@ class AccessInDocument(apispec.BasePlugin):
                 "description": "The token of a session (`POST /api/v1/sessions`), or an API key.",
             },
         )
+        spec.components.security_scheme(
+            DEVICE_SCHEME,
+            {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "The key of a sensing device (`POST /api/v1/devices`).",
+            },
+        )
 
     def operation_helper(
         self,
@@ -243,7 +271,12 @@ class AccessInDocument(apispec.BasePlugin):
             said = operation.get("description", "").rstrip()
             who = f"**Who may call:** {access.in_words}"
             operation["description"] = f"{said}\n\n{who}" if said else who
-            if access.needs_sign_in:
+            if access.gate is Gate.DEVICE:
+                operation["security"] = [{DEVICE_SCHEME: []}]
+                operation.setdefault("responses", {}).setdefault(
+                    "401", HTTPStatus.UNAUTHORIZED.name
+                )
+            elif access.needs_sign_in:
                 operation["security"] = [{SECURITY_SCHEME: []}]
                 responses = operation.setdefault("responses", {})
                 responses.setdefault("401", HTTPStatus.UNAUTHORIZED.name)
@@ -262,6 +295,8 @@ def describe(app: Flask, spec: apispec.APISpec) -> None:
 
 
 def _check(access: Access) -> None:
+    if access.gate is Gate.DEVICE:
+        device_key()
     if not access.needs_sign_in:
         return
     actor = current_actor()

@@ -56,6 +56,7 @@ class Settings:
     web_workers: int = 2
     web_threads: int = 4
     pipeline_workers: int = 2
+    research_days: int = 90
     log_level: str = "INFO"
 
     @classmethod
@@ -192,7 +193,7 @@ _SCHEMES: Mapping[str, tuple[str, ...]] = {
 #: A socket stands in the path or the query, and a Redis without a host is the one of this machine.
 _ON_THIS_MACHINE = frozenset({"database_url", "redis_url"})
 _LOG_LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR"})
-_AT_LEAST = {"web_workers": 1, "web_threads": 1, "pipeline_workers": 1, "trusted_proxies": 0}
+_AT_LEAST = {"web_workers": 1, "web_threads": 1, "pipeline_workers": 1, "trusted_proxies": 0, "research_days": 0}
 _TRUE = frozenset({"1", "on", "yes", "true"})
 _FALSE = frozenset({"0", "off", "no", "false"})
 

@@ -42,6 +42,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     from reports.staff_views import blueprint as staff
     from reports.suggestion_views import blueprint as suggestions
     from sensing.seeing.views import blueprint as roads
+    from sensing.views import blueprint as trips
 
     settings: Settings = app.extensions["settings"]
     access.describe(app, json_api.spec)
@@ -84,6 +85,7 @@ def register_features(app: Flask, json_api: Api) -> None:
         helping,
         care,
         roads,
+        trips,
     ):
         json_api.register_blueprint(blueprint, url_prefix="/api/v1")
     open311.install(app)

@@ -49,6 +49,10 @@ TIMEOUT_S = 0.1
 #: Where an app may say which device it runs on: a UUID that it drew at random.
 DEVICE_HEADER = "X-Device-Id"
 
+#: How the key of a sensing device begins (`Authorization: Bearer …`). It is nobody's, so it counts
+#: beside the address, as the header does.
+DEVICE_KEY_PREFIX = "rvd_"
+
 ALONE = Counter(
     "riverain_limits_without_redis_total",
     "Requests that a process counted alone because Redis was away.",
@@ -72,6 +76,11 @@ class Allowance(enum.Enum):
     SIGN_IN = ("40 per 5 minutes", "40 per 5 minutes", "20 per 5 minutes")
     #: Each of these sends a message to somebody.
     SIGN_IN_LINK = ("10 per 10 minutes", "10 per 10 minutes", "5 per 10 minutes")
+    #: Phones of a whole district come from one address of their carrier; one phone that was away
+    #: for a week sends its trips, in parts.
+    TRIP = ("1200 per 5 minutes", "1200 per 5 minutes", "150 per 5 minutes")
+    #: A key costs nothing and weighs as much as a phone; a phone asks for one a month.
+    DEVICE_KEY = ("30 per 10 minutes", "30 per 10 minutes", "5 per 10 minutes")
 
     def __init__(self, public: str, staff: str, device: str) -> None:
         self.public: RateLimitItem = parse(public)
@@ -356,6 +365,9 @@ def _keyed(secret: str, text: str) -> str:
 
 def _device() -> str | None:
     """The device that the caller says it is; None without one, or when it is no UUID."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and key.startswith(DEVICE_KEY_PREFIX):
+        return f"device key {key}"
     given = request.headers.get(DEVICE_HEADER)
     if given is None:
         return None

@@ -1,13 +1,16 @@
-"""`flask sensing …`: learn the detector's weights anew. Needs scikit-learn and labelled data."""
+"""`flask sensing …`: learn the detector's weights anew; hand out traces that research may have."""
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import click
+from flask import current_app
 from flask.cli import AppGroup
 
 from core.clock import utc_now
+from core.db import reading
 from core.errors import DomainError
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -77,3 +80,29 @@ def train_command(
     target = out or learned.WEIGHTS
     training.written(weights, target)
     click.echo(f"{target.name}: {record}")
+
+
+@sensing_commands.command("export-traces")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def export_traces_command(folder: Path) -> None:
+    """Write the traces that drivers gave to research into FOLDER.
+
+    Parquet files, numbered in no order, and `traces.csv` with the month of each: no device, no
+    day, no end of a drive.
+    """
+    from sensing import research
+
+    if folder.exists() and any(folder.iterdir()):
+        raise click.ClickException(f"{folder} is not empty.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with reading() as session:
+        traces = research.kept(session)
+    with (folder / "traces.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "month"])
+        found = research.contents(current_app.extensions["storage"], traces)
+        for number, (trace, content) in enumerate(found, start=1):
+            name = f"trace-{number:06d}.parquet"
+            (folder / name).write_bytes(content)
+            table.writerow([name, f"{trace.driven_on:%Y-%m}"])
+    click.echo(f"{len(traces)} traces")

@@ -11,6 +11,7 @@ import numpy as np
 
 from sensing import checking, signal
 from sensing.arrays import Series
+from sensing.reading import OTHER_NAMES
 from sensing.traces import Trip
 from sensing.training import Clip
 
@@ -20,23 +21,6 @@ JOURNEY_GAP_S = 120.0
 
 class FileError(ValueError):
     """A file that is none of what is asked for."""
-
-
-#: Columns of other people's files, as ours are called.
-_NAMES = {
-    "time": "t",
-    "timestamp": "t",
-    "latitude": "lat",
-    "longitude": "lon",
-    "lng": "lon",
-    "speed": "speed_ms",
-    "accelx": "ax",
-    "accely": "ay",
-    "accelz": "az",
-    "bearing": "bearing_deg",
-    "gpsaccuracy": "accuracy_m",
-    "accuracy": "accuracy_m",
-}
 
 
 def trip(path: Path) -> Trip:
@@ -82,7 +66,7 @@ def columns(path: Path) -> dict[str, Series]:
     with _opened(path) as file:
         rows = csv.reader(file)
         header = [name.strip().lower() for name in next(rows, [])]
-        names = [_NAMES.get(name, name) for name in header]
+        names = [OTHER_NAMES.get(name, name) for name in header]
         if "t" not in names:
             raise FileError(f"{path.name}: no column t")
         table = [[_number(cell) for cell in row[: len(names)]] for row in rows if row]

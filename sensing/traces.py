@@ -43,10 +43,13 @@ class Mark(StrEnum):
     STILL = "constant_acceleration"
     TOO_FAST = "too_fast_for_a_car"
     NOT_A_CAR = "not_a_car"
+    TOO_SHORT = "nothing_left_between_the_ends"
 
 
 #: A trip with one of these is stored and answered for, but nothing of it is believed.
-NOT_BELIEVED = frozenset({Mark.STILL, Mark.TOO_FAST, Mark.NOT_A_CAR, Mark.NO_POSITIONS})
+NOT_BELIEVED = frozenset(
+    {Mark.STILL, Mark.TOO_FAST, Mark.NOT_A_CAR, Mark.NO_POSITIONS, Mark.TOO_SHORT}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,10 @@ TIME_LIMIT_S = 120
 VISIBILITY_TIMEOUT_S = 600
 
 #: Modules with tasks; only workers import them.
-TASK_MODULES = ("workers.pipeline", "workers.sweeper", "workers.volunteering", "workers.roads")
+TASK_MODULES = (
+    *("workers.pipeline", "workers.sweeper", "workers.volunteering"),
+    *("workers.roads", "workers.trips"),
+)
 
 #: What the code loads where it is used, so that programs without that use do not.
 NEEDED_BY_EVERY_REPORT = ("geo.areas", "rapidfuzz.fuzz")

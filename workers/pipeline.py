@@ -34,6 +34,7 @@ from reports import events as report_events
 from reports import triage as triaging
 from workers import downstreaming, person_data, photo_fetching
 from workers.queues import (
+    ANALYSE_TRIP,
     ANNOUNCE,
     CLEAN_PHOTO,
     COMPARE,
@@ -51,6 +52,7 @@ from workers.queues import (
 )
 from workers.reacting import Counts, Work, in_transaction, outside
 from workers.roads import follow_roads, judge_roads
+from workers.trips import analyse_trip
 
 #: Claimed messages are ours for so long. Sending stops before that, so nobody takes over what is
 #: still on its way; and what a killed worker had claimed is free again within a minute.
@@ -243,6 +245,7 @@ TASKS = {
     FETCH_PHOTO: fetch_photo,
     CLEAN_PHOTO: clean_photo,
     ERASE: erase,
+    ANALYSE_TRIP: analyse_trip,
     JUDGE_ROADS: judge_roads,
     FOLLOW_ROADS: follow_roads,
 }

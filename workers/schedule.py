@@ -67,6 +67,7 @@ JOBS = (
     Job("roads.count_coverage", 3600, "count where phones drove and where nobody did"),
     Job("clean.traces", 3600, "forget old messages and errors, and accounts without use"),
     Job("clean.asset_photos", 3600, "delete photos of assets that are over", MEDIA_QUEUE),
+    Job("clean.trips", 3600, "forget trips, device keys and traces that are over", HOUSE_QUEUE),
     Job("clean.staged_files", 3600, "delete bytes that no photo waits for", MEDIA_QUEUE),
 )
 

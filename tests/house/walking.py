@@ -156,6 +156,8 @@ ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "code": lambda place: place.service,
     "jurisdiction": lambda place: place.city.code,
     "number": lambda place: place.number,
+    "trip_id": lambda place: new_id(),
+    "trips.send_part:number": lambda place: 1,
     "version": lambda place: 987_654 if place.service == "no-such-service" else 1,
     "token": lambda place: "AAAAAAAAAAAAAAAAAAAAAA",
     "challenge_id": lambda place: new_id(),
@@ -191,6 +193,8 @@ BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
     },
     "helping.answer_report": lambda _place: {"answer": "done"},
     "care.log_care": lambda place: {"action": "checked"},
+    "trips.send_trip": lambda place: {"samples": {"t": [], "ax": [], "ay": [], "az": []}},
+    "trips.complete_trip": lambda place: {"parts": 1},
     "care.write_to_volunteers": lambda place: {
         "jurisdiction": place.city.code,
         "subject": "Snow",
