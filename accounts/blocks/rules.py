@@ -6,13 +6,13 @@ as keyed digests, so that the list of those who are blocked is nobody's address 
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from accounts.rules import BlockKind
+from core.tokens import mac
 
 #: No wider network is blocked: a /16 is 65,536 addresses, a whole provider in a small country; of
 #: IPv6 a /32 is what a provider gets.
@@ -139,4 +139,4 @@ def network_of(text: str) -> Network:
 
 def contact_digest(secret: str, kind: BlockKind, contact: str) -> bytes:
     """What stands for an address or number, in its normal form."""
-    return hmac.digest(secret.encode(), f"block|{kind}|{contact}".encode(), "sha256")
+    return mac(secret, f"block|{kind}|{contact}".encode())
