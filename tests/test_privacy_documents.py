@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from accounts.rules import CITIZEN_SESSION, FAILURES_KEPT, STAFF_SESSION
+from assets import photos
+from assets.adoption.rules import HANDOVER_FOR
 from core.idempotency import KEPT_FOR
 from geo.geocoding import FOUND_IS_KEPT
 from notifications.people_data import DELIVERIES_KEPT, FOLDER_KEPT
@@ -25,6 +27,8 @@ KEPT = {
     "photos": timedelta(days=DEFAULT.photos_days),
     "redacted_photos": timedelta(days=REDACTED_PHOTO_DAYS),
     "staged_photos": staging._STALE_AFTER,
+    "asset_photos": photos.KEPT_FOR,
+    "handovers": HANDOVER_FOR,
     "messages": DELIVERIES_KEPT,
     "mail_copies": FOLDER_KEPT,
     "sign_ins": sweeper.SIGN_INS_KEPT,
