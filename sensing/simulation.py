@@ -14,7 +14,6 @@ what it says, not how good it is on a street. It is the load generator too.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -234,12 +233,10 @@ def csv_of(trip: Trip) -> bytes:
     table = np.column_stack(
         [trip.t_s, trip.lat_deg, trip.lon_deg, trip.speed_ms, trip.acceleration]
     )
-    text = io.StringIO()
-    text.write("t,lat,lon,speed_ms,ax,ay,az\n")
-    np.savetxt(
-        text, table, fmt=["%.3f", "%.7f", "%.7f", "%.2f", "%.4f", "%.4f", "%.4f"], delimiter=","
-    )
-    return text.getvalue().encode()
+    # `np.savetxt` takes three times as long, and a fleet sends many trips.
+    line = "%.3f,%.7f,%.7f,%.2f,%.4f,%.4f,%.4f\n"
+    lines = "".join([line % tuple(row) for row in table.tolist()])
+    return f"t,lat,lon,speed_ms,ax,ay,az\n{lines}".encode()
 
 
 def _pace(
