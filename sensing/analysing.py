@@ -7,7 +7,7 @@ holds ends as a trip that says so: analysed, marked or refused.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -21,6 +21,8 @@ from sensing import clustering, fusing, keeping, signal
 from sensing.clustering import Rows
 from sensing.fusing import Fused
 from sensing.models import DeviceDay, ResearchTrace, StoredTrip
+from sensing.seeing import roughness_sums
+from sensing.seeing.roughness_sums import Sum
 from sensing.traces import Analysis, Trip
 from sensing.vocabulary import TripState
 
@@ -45,6 +47,7 @@ class Felt:
 
     trip: Trip
     analysis: Analysis
+    roughness: Sequence[Sum] = ()
 
 
 def waiting(session: Session, ids: Collection[UUID]) -> list[Waiting]:
@@ -65,7 +68,7 @@ def felt(content: bytes) -> Felt | None:
     """What a trip felt, of its file; None when the file is broken. Needs no transaction."""
     try:
         trip = keeping.read(content)
-        return Felt(trip, signal.analyse(trip))
+        return Felt(trip, signal.analyse(trip), roughness_sums.of_trip(trip))
     except (keeping.BrokenTraceError, ArithmeticError, IndexError, ValueError, MemoryError):
         # Samples that passed the door and break the arithmetic: nothing is learnt from them.
         return None
@@ -104,6 +107,8 @@ def record(
     rows = clustering.sightings(found.analysis, day=day)
     rows = _counted_once(session, stored, rows, today=now.date())
     fused = fusing.fuse(session, rows, now=now)
+    packets = set(clustering.packets_of(rows["cell"]).tolist())
+    roughness_sums.add(session, found.roughness, day=day, packets=packets)
     if trace is not None:
         session.add(
             ResearchTrace(

@@ -18,6 +18,7 @@ from reports.models import ServiceRequest
 from reports.vocabulary import Source, Status
 from sensing import fleet, simulation
 from sensing.fleet import LEAD_M, is_to_mend
+from sensing.seeing.models import RoadRoughness
 from sensing.simulation import Kind
 from tests.factories import new_staff, new_team
 from tests.sensing.defects import new_road_city
@@ -121,5 +122,7 @@ def test_twenty_phones_find_holes_and_see_them_mended(
     assert forgotten.kind in fleet.ACTIONABLE
     assert NEAR_M > 20.0
 
+    # Where they drove, how rough it is was estimated too.
+    assert session.scalar(sa.select(sa.func.max(RoadRoughness.trips))) >= 10
     shown = client.get(f"/api/v1/road-defects?jurisdiction={place.code}").get_json()
     assert all(feature["properties"]["hits"] >= 2 for feature in shown["features"])
