@@ -6,6 +6,8 @@ Each is made when it is asked for: the web has no use for Celery, nor the worker
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -40,7 +42,11 @@ def _app() -> Any:
 
 
 def _celery() -> Any:
-    from app import foundation
-    from workers.celery_app import celery_of
+    project = str(Path(__file__).resolve().parent)
+    if project not in sys.path:
+        # The script `celery` looks there only while it imports this module, which is too early.
+        sys.path.insert(0, project)
 
-    return celery_of(foundation.lay())
+    from app.working import application
+
+    return application()

@@ -7,6 +7,7 @@ taken while Redis and the workers are away.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import redis
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from flask.typing import ResponseReturnValue
 from accounts.access import EVERYONE, allow
 from app import revisions
 from core.db import db
+from workers.queues import QUEUES
 
 #: Key that each worker process renews; see workers.heartbeat.
 HEARTBEAT_KEY = "riverain:heartbeat"
@@ -92,8 +94,13 @@ def _broker(client: redis.Redis) -> bool:
 
 def _workers(client: redis.Redis) -> bool:
     try:
-        beats = client.hgetall(HEARTBEAT_KEY)
+        beats: Any = client.hgetall(HEARTBEAT_KEY)
     except redis.RedisError:
         return False
-    newest = max((float(value) for value in beats.values()), default=0.0)
-    return time.time() - newest < HEARTBEAT_MAX_AGE_S
+    alive_since = time.time() - HEARTBEAT_MAX_AGE_S
+    served: set[str] = set()
+    for name, moment in beats.items():
+        if float(moment) > alive_since:
+            served.update(name.decode().partition(" ")[2].split(","))
+    # A queue that nobody takes from is as good as no worker: nothing would be routed, or told.
+    return served.issuperset(QUEUES)

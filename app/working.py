@@ -6,15 +6,24 @@ which queues each one takes, and how it works on them.
 
 from __future__ import annotations
 
+import copyreg
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from celery import Celery
 from celery.utils.nodenames import default_nodename, host_format
 
 from app import foundation
 from app.config import SettingError, Settings
 from workers.celery_app import celery_of
-from workers.queues import DELIVERY_QUEUE, HOUSE_QUEUE, MEDIA_QUEUE, PIPELINE_QUEUE
+from workers.queues import (
+    DELIVERY_QUEUE,
+    HOUSE_QUEUE,
+    MEDIA_QUEUE,
+    PIPELINE_QUEUE,
+    TRIPS_QUEUE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +41,38 @@ class Role:
 
 
 ROLES = {
-    "worker": Role("prefork", (PIPELINE_QUEUE, HOUSE_QUEUE)),
+    "worker": Role("prefork", (PIPELINE_QUEUE, HOUSE_QUEUE, TRIPS_QUEUE)),
     # Apart from the pipeline, because it waits for mail servers, gateways and decoders.
     "courier": Role("threads", (DELIVERY_QUEUE, MEDIA_QUEUE), concurrency=4),
 }
 
 
+def application(settings: Settings | None = None) -> Celery:
+    """The Celery application with its tasks, as every worker has it.
+
+    Where children are not forked but started anew (macOS), they are handed the application as what
+    it takes to make it: this function. What it is made of cannot be sent.
+    """
+    celery = celery_of(foundation.lay(settings))
+    copyreg.pickle(Celery, _recipe)
+    return celery
+
+
+def _recipe(_celery: Celery) -> tuple[Callable[[], Celery], tuple[()]]:
+    return application, ()
+
+
 def main(name: str) -> int:
     """Work until told to stop; the exit status."""
     role = ROLES[name]
+    # By these Celery starts the program again on SIGHUP; as a script it would not find its modules.
+    sys.argv = ["-m", "app.working", name]
     try:
         settings = Settings.load()
     except SettingError as error:
         sys.stderr.write(f"Riverain cannot run: {error}\n")
         return 1
-    worker = celery_of(foundation.lay(settings)).Worker(
+    worker = application(settings).Worker(
         hostname=host_format(default_nodename(f"{name}@%h")),
         pool_cls=role.pool,
         concurrency=role.concurrency or settings.pipeline_workers,

@@ -102,6 +102,8 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # Celery's pool tells of its dead children there, and hands nothing on to the root.
+    logging.getLogger("multiprocessing").handlers[:] = [handler]
     # Each line of these would repeat what our own line about the same thing says.
     for noisy in (
         "kombu",

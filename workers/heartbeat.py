@@ -14,7 +14,8 @@ from typing import Any
 import redis
 from celery import bootsteps
 
-#: A hash: one field for each worker, with the second (Unix time) of its last sign.
+#: A hash: one field for each worker (`host:pid queue,queue`), with the second (Unix time) of its
+#: last sign. Which queues it takes is said because a courier alone does not route a report.
 HEARTBEAT_KEY = "riverain:heartbeat"
 
 EVERY_S = 5.0
@@ -32,6 +33,8 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(consumer, **options)
         self._timer: Any = None
         self._client: redis.Redis | None = None
+        queues = sorted(consumer.app.amqp.queues.consume_from)
+        self._name = f"{socket.gethostname()}:{os.getpid()} {','.join(queues)}"
 
     def start(self, consumer: Any) -> None:
         """Beat now, and then regularly."""
@@ -56,7 +59,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             consumer.app.conf.riverain_redis_url, socket_connect_timeout=1, socket_timeout=1
         )
         try:
-            client.hdel(HEARTBEAT_KEY, _name())
+            client.hdel(HEARTBEAT_KEY, self._name)
         except redis.RedisError:
             # Nobody can read the hash either.
             pass
@@ -67,7 +70,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         if self._client is None:
             return
         try:
-            beat(self._client, _name(), time.time())
+            beat(self._client, self._name, time.time())
         except redis.RedisError:
             # The consumer notices the same and starts over; a missing sign is the message.
             return
@@ -80,7 +83,3 @@ def beat(client: redis.Redis, name: str, now: float) -> None:
     gone = [field for field, value in signs.items() if now - float(value) > FORGOTTEN_AFTER_S]
     if gone:
         client.hdel(HEARTBEAT_KEY, *gone)
-
-
-def _name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
