@@ -1,4 +1,4 @@
-"""Digests for teams: new work and what is overdue, as often as each team chose.
+"""Digests for teams: new work, what is overdue, repairs that hold; as often as each team chose.
 
 1. `queue_due` (run by the beat every minute) finds whose window has ended and has something to say,
    remembers the window and queues one e-mail, in one transaction: a restart repeats nothing.
@@ -15,7 +15,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from accounts.models import DigestChoice, Team
 from core.i18n import language_of, pick
@@ -33,6 +33,7 @@ from reports.models import HistoryEntry, ServiceRequest
 from reports.routing.deciding import closed_days_of
 from reports.service_levels import WorkCalendar
 from reports.vocabulary import OPEN_STATUSES, HistoryKind, Status
+from sensing.acting.models import DefectCase
 
 #: Reports that a digest lists of each kind; the queue itself has all of them.
 LISTED = 20
@@ -57,6 +58,8 @@ class Work:
     overdue_count: int
     new: Sequence[Listed]
     overdue: Sequence[Listed]
+    #: Repairs of roads that later trips confirmed by silence.
+    confirmed: Sequence[Listed] = ()
 
 
 def queue_due(session: Session, *, now: datetime) -> list[UUID]:
@@ -136,7 +139,7 @@ def queue_due(session: Session, *, now: datetime) -> list[UUID]:
 
 
 def work_of(session: Session, claimed: Sequence[Claimed]) -> dict[UUID, Work]:
-    """By delivery: what each of these digests has to say, with two statements for all."""
+    """By delivery: what each of these digests has to say, with three statements for all."""
     if not claimed:
         return {}
     windows = {
@@ -148,6 +151,7 @@ def work_of(session: Session, claimed: Sequence[Claimed]) -> dict[UUID, Work]:
     asked = _asked([(str(one.id), int(one.recipient_id), windows[one.id]) for one in claimed])
     new = _first(session, asked, _is_new(asked))
     overdue = _first(session, asked, _is_overdue(asked))
+    confirmed = _confirmed(session, asked)
     return {
         one.id: Work(
             window=windows[one.id],
@@ -155,6 +159,7 @@ def work_of(session: Session, claimed: Sequence[Claimed]) -> dict[UUID, Work]:
             overdue_count=_total(overdue.get(str(one.id))),
             new=_listed(new.get(str(one.id))),
             overdue=_listed(overdue.get(str(one.id))),
+            confirmed=_listed(confirmed.get(str(one.id))),
         )
         for one in claimed
     }
@@ -197,6 +202,8 @@ def facts_of(
         overdue_count=work.overdue_count,
         new_rows=rows(work.new),
         overdue_rows=rows(work.overdue),
+        confirmed_count=len(work.confirmed),
+        confirmed_rows=rows(work.confirmed[:LISTED]),
         link=link,
     )
 
@@ -212,16 +219,19 @@ def _calendar(data: Mapping[str, Any], place: JurisdictionRef) -> WorkCalendar:
     )
 
 
-def _is_worth(team: Any, counts: Mapping[int, tuple[int, int, int]]) -> bool:
+def _is_worth(team: Any, counts: Mapping[int, tuple[int, int, int, int]]) -> bool:
     """Whether there is something to say. What stays overdue is repeated daily, not hourly."""
-    new, overdue, newly_overdue = counts.get(team.id, (0, 0, 0))
+    new, overdue, newly_overdue, confirmed = counts.get(team.id, (0, 0, 0, 0))
     if team.digest == DigestChoice.DAILY:
-        return new + overdue > 0
-    return new + newly_overdue > 0
+        return new + overdue + confirmed > 0
+    return new + newly_overdue + confirmed > 0
 
 
-def _counts(session: Session, windows: Mapping[int, Window]) -> dict[int, tuple[int, int, int]]:
-    """By team: new reports, overdue ones, and those that became so within the window."""
+def _counts(
+    session: Session, windows: Mapping[int, Window]
+) -> dict[int, tuple[int, int, int, int]]:
+    """By team: new reports, overdue ones, those that became so within the window, and repairs that
+    were confirmed in it."""
     if not windows:
         return {}
     asked = _asked([(str(team_id), team_id, window) for team_id, window in windows.items()])
@@ -238,7 +248,12 @@ def _counts(session: Session, windows: Mapping[int, Window]) -> dict[int, tuple[
         .where(_is_open())
         .group_by(asked.c.team_id)
     )
-    return {row.team_id: (row.new, row.overdue, row.newly) for row in rows}
+    counts = {row.team_id: (row.new, row.overdue, row.newly) for row in rows}
+    confirmed = _confirmed(session, asked)
+    return {
+        team_id: (*counts.get(team_id, (0, 0, 0)), len(confirmed.get(str(team_id), ())))
+        for team_id in windows
+    }
 
 
 def _asked(wanted: Sequence[tuple[str, int, Window]]) -> sa.Subquery:
@@ -321,6 +336,41 @@ def _first(
     )
     rows = session.execute(
         sa.select(ranked).where(ranked.c.rank <= LISTED).order_by(ranked.c.key, ranked.c.rank)
+    )
+    found: dict[str, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row.key, []).append(row)
+    return found
+
+
+def _confirmed(session: Session, asked: sa.Subquery) -> dict[str, list[Any]]:
+    """By digest: requests of the team whose repair was confirmed in the window, by number."""
+    own, leader = aliased(ServiceRequest), aliased(ServiceRequest)
+    rows = session.execute(
+        sa.select(
+            asked.c.key,
+            leader.number,
+            leader.service_id,
+            sa.func.coalesce(leader.address, leader.address_given, sa.literal("")).label("address"),
+            sa.null().label("due_at"),
+        )
+        .join(
+            DefectCase,
+            sa.and_(
+                DefectCase.confirmed_at >= asked.c.starts, DefectCase.confirmed_at < asked.c.ends
+            ),
+        )
+        .join(own, own.id == DefectCase.report_id)
+        .join(
+            leader,
+            sa.and_(
+                leader.id == sa.func.coalesce(own.parent_id, own.id),
+                leader.team_id == asked.c.team_id,
+            ),
+        )
+        # Two holes that were one piece of work are one request.
+        .distinct()
+        .order_by(asked.c.key, leader.number)
     )
     found: dict[str, list[Any]] = {}
     for row in rows:

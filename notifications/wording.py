@@ -92,6 +92,9 @@ class Facts:
     overdue_count: int = 0
     new_rows: Sequence[Row] = field(default=())
     overdue_rows: Sequence[Row] = field(default=())
+    #: Repairs of roads that the trips since have confirmed.
+    confirmed_count: int = 0
+    confirmed_rows: Sequence[Row] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +299,7 @@ def _sections(
     for name, rows, count in (
         ("new", facts.new_rows, facts.new_count),
         ("overdue", facts.overdue_rows, facts.overdue_count),
+        ("confirmed", facts.confirmed_rows, facts.confirmed_count),
     ):
         if not rows:
             continue

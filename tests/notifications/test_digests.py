@@ -11,12 +11,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from accounts.models import Team
+from core.ids import new_id
 from geo.models import Jurisdiction
 from notifications import digests
 from notifications.models import Delivery, DigestRun
 from reports.history import SYSTEM, Entry, append
 from reports.models import ServiceRequest
 from reports.vocabulary import HistoryKind, Status
+from sensing.acting.models import DefectCase
+from sensing.acting.vocabulary import CaseState
 from tests.factories import new_jurisdiction, new_report, new_service, new_team
 from tests.notifications.conftest import letters, send_due
 
@@ -173,3 +176,46 @@ def test_a_digest_is_one_delivery(session: Session, folder: Any, team: Team) -> 
     (delivery,) = session.scalars(sa.select(Delivery))
     assert (delivery.recipient_kind, delivery.recipient_id) == ("team", str(team.id))
     assert delivery.channel == "email"
+
+
+@pytest.mark.parametrize(
+    ("locale", "told"),
+    [
+        (
+            "fr",
+            ["1 réparation confirmée", "Réparations de chaussée qui tiennent", "n° {number}"],
+        ),
+        ("en", ["1 repair confirmed", "Repairs of roads that hold", "no. {number}"]),
+    ],
+)
+def test_a_repair_that_later_trips_confirmed_is_told_to_its_team(
+    session: Session, folder: Any, outbox: Path, team: Team, locale: str, told: list[str]
+) -> None:
+    team.locale = locale
+    mended = work(session, team, MORNING - 20 * DAY, status=Status.RESOLVED)
+    session.add(
+        DefectCase(
+            jurisdiction_id=team.jurisdiction_id,
+            defect_id=new_id(),
+            packet=1,
+            cell=1,
+            octant=0,
+            place_cell=1,
+            lat=43.6,
+            lon=3.9,
+            report_id=mended.id,
+            is_opened=True,
+            state=CaseState.CONFIRMED.value,
+            hits=14,
+            said_hits=14,
+            witnesses=2,
+            opened_at=MORNING - 20 * DAY,
+            confirmed_at=MORNING - 2 * HOUR,
+        )
+    )
+    session.flush()
+    [letter] = digest(session, folder, outbox, MORNING)
+    for each in told:
+        assert each.format(number=mended.number) in letter.replace("\u00a0", " ")
+    # In the next window it is no news any more.
+    assert digest(session, folder, outbox, MORNING + DAY) == []
