@@ -44,6 +44,11 @@ class Settings:
     geocoder_url: str | None = None
     geocoder_timeout_s: float = 3.0
     outgoing_allow: str = ""
+    weather_forecast_url: str | None = None
+    weather_alerts_url: str | None = None
+    weather_alert_areas: str | None = None
+    weather_timeout_s: float = 10.0
+    campaign_confirm_above: int = 500
     oidc_client_secrets: str | None = None
     open311_keys: str | None = None
     demo: bool = True
@@ -102,12 +107,14 @@ class Settings:
         for name, least in _AT_LEAST.items():
             if (value := getattr(self, name)) < least:
                 raise SettingError(f"{name.upper()} is {value}; it must be at least {least}.")
-        if not 0 < self.geocoder_timeout_s < float("inf"):
-            raise SettingError(
-                f"GEOCODER_TIMEOUT_S is {self.geocoder_timeout_s}; it must be more than 0."
-            )
+        for name in ("geocoder_timeout_s", "weather_timeout_s"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise SettingError(
+                    f"{name.upper()} is {getattr(self, name)}; it must be more than 0."
+                )
         for name in _SCHEMES:
             self._check_url(name)
+        self._check_weather()
         for place, word in enumerate((self.oidc_client_secrets or "").split(), start=1):
             city, _, secret = word.partition("=")
             if not city or not secret:
@@ -128,6 +135,24 @@ class Settings:
                     "like 10.2.0.0/16."
                 )
 
+    def _check_weather(self) -> None:
+        """See that alerts and their areas are said as they are read; a URL may hold a key."""
+        for place, word in enumerate((self.weather_alerts_url or "").split(), start=1):
+            city, _, url = word.partition("=")
+            address = word if "/" in city or ":" in city else url
+            parts = _split(address)
+            if parts is None or parts.scheme not in _WEATHER or not (parts.netloc or parts.path):
+                raise SettingError(
+                    "WEATHER_ALERTS_URL must be a URL (https, http or file), or pairs like"
+                    f" city=URL; number {place} is not."
+                )
+        for word in (self.weather_alert_areas or "").split():
+            city, _, geocode = word.partition("=")
+            if not city or not all(geocode.partition(":")):
+                raise SettingError(
+                    f"WEATHER_ALERT_AREAS names {word!r}; it must be pairs like city=EMMA_ID:FR034."
+                )
+
     def _check_url(self, name: str) -> None:
         """See that a URL has a scheme that is understood; its text may hold a password."""
         url = getattr(self, name)
@@ -138,7 +163,8 @@ class Settings:
             *others, last = (f"{scheme}://" for scheme in _SCHEMES[name])
             known = f"{', '.join(others)} or {last}" if others else last
             raise SettingError(f"{name.upper()} must be a URL that starts with {known}.")
-        if name not in _ON_THIS_MACHINE and not parts.hostname:
+        is_here = name in _ON_THIS_MACHINE or parts.scheme == "file"
+        if not is_here and not parts.hostname:
             raise SettingError(f"{name.upper()} names no host.")
 
     @property
@@ -177,9 +203,18 @@ class Settings:
 
 
 _SECRETS = frozenset(
-    {"secret_key", "sms_token", "vapid_private_key", "oidc_client_secrets", "open311_keys"}
+    {
+        "secret_key",
+        "sms_token",
+        "vapid_private_key",
+        "oidc_client_secrets",
+        "open311_keys",
+        "weather_forecast_url",
+        "weather_alerts_url",
+    }
 )
 _URLS_WITH_PASSWORD = frozenset({"database_url", "redis_url", "smtp_url", "sms_url", "storage_url"})
+_WEATHER = ("https", "http", "file")
 #: How each of them may start; `docs/configuration.md` says what it means.
 _SCHEMES: Mapping[str, tuple[str, ...]] = {
     "database_url": ("postgresql+psycopg", "postgresql"),
@@ -188,12 +223,20 @@ _SCHEMES: Mapping[str, tuple[str, ...]] = {
     "sms_url": ("https", "http"),
     "storage_url": ("s3",),
     "geocoder_url": ("https", "http"),
+    "weather_forecast_url": _WEATHER,
     "public_url": ("https", "http"),
 }
 #: A socket stands in the path or the query, and a Redis without a host is the one of this machine.
 _ON_THIS_MACHINE = frozenset({"database_url", "redis_url"})
 _LOG_LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR"})
-_AT_LEAST = {"web_workers": 1, "web_threads": 1, "pipeline_workers": 1, "trusted_proxies": 0, "research_days": 0}
+_AT_LEAST = {
+    "web_workers": 1,
+    "web_threads": 1,
+    "pipeline_workers": 1,
+    "trusted_proxies": 0,
+    "campaign_confirm_above": 1,
+    "research_days": 0,
+}
 _TRUE = frozenset({"1", "on", "yes", "true"})
 _FALSE = frozenset({"0", "off", "no", "false"})
 

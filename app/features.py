@@ -24,10 +24,11 @@ def register_features(app: Flask, json_api: Api) -> None:
     from accounts.views import blueprint as accounts
     from app.person_data_views import blueprint as person_data
     from assets.adoption.views import blueprint as adoption
+    from assets.campaigns.views import blueprint as campaigns
     from assets.care.views import blueprint as care
     from assets.corrections.views import blueprint as corrections
-    from assets.views import blueprint as assets
     from assets.helping.views import blueprint as helping
+    from assets.views import blueprint as assets
     from notifications.views import blueprint as notifications
     from open311 import views as open311
     from open311.downstream_views import blueprint as downstream
@@ -81,9 +82,10 @@ def register_features(app: Flask, json_api: Api) -> None:
         person_data,
         notifications,
         adoption,
-        corrections,
         helping,
+        corrections,
         care,
+        campaigns,
         roads,
         trips,
     ):

@@ -18,6 +18,12 @@ from assets import photos
 from assets.adoption import holding
 from assets.adoption.models import Adoption, AdoptionEntry, AdoptionWait, Handover
 from assets.adoption.vocabulary import WAITS, EndReason, HandoverState
+from assets.campaigns.models import (
+    CampaignAsk,
+    CampaignLetter,
+    CampaignRefusal,
+    CampaignRound,
+)
 from assets.care.models import Care, CareCall
 from assets.corrections.models import Correction, CorrectionConfirmation
 from assets.helping.models import HelpRequest
@@ -122,6 +128,25 @@ def held(session: Session, who: Who) -> Held:
                 .where(CorrectionConfirmation.person_id == who.person_id)
                 .order_by(CorrectionConfirmation.at),
             ),
+            "campaign_letters": _rows(
+                session,
+                sa.select(
+                    CampaignRound.sent_at,
+                    CampaignAsk.asset_id,
+                    CampaignAsk.answer,
+                    CampaignAsk.answered_at,
+                )
+                .join(CampaignLetter, CampaignLetter.id == CampaignAsk.letter_id)
+                .join(CampaignRound, CampaignRound.id == CampaignLetter.round_id)
+                .where(CampaignLetter.person_id == who.person_id)
+                .order_by(CampaignRound.sent_at, CampaignAsk.id),
+            ),
+            "campaigns_refused": _rows(
+                session,
+                sa.select(CampaignRefusal.jurisdiction_id, CampaignRefusal.at)
+                .where(CampaignRefusal.person_id == who.person_id)
+                .order_by(CampaignRefusal.at),
+            ),
             "waiting_lists": _rows(
                 session,
                 sa.select(
@@ -172,12 +197,21 @@ def erase(session: Session, who: Who, now: datetime) -> Erased:
         "words of care": _forget_words(session, who, Care),
         "words about reports": _forget_answers(session, who),
         "calls for care": _uncall(session, who),
+        "letters of campaigns": _unwritten(session, who),
         "photos of assets": photos.forget(session, AssetPhoto.person_id == who.person_id)
         if who.person_id is not None
         else 0,
     }
     kept = ("the history of adoptions and care keeps ids and times, without a name or a word",)
     return Erased(counts, kept if who.person_id is not None else ())
+
+
+def _unwritten(session: Session, who: Who) -> int:
+    """To whom campaigns wrote, what they answered, whether they wanted more; rounds keep counts."""
+    if who.person_id is None:
+        return 0
+    _delete(session, CampaignRefusal, CampaignRefusal.person_id == who.person_id)
+    return _delete(session, CampaignLetter, CampaignLetter.person_id == who.person_id)
 
 
 def _uncall(session: Session, who: Who) -> int:

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from accounts.models import Invitation, Person, SignInChallenge
 from assets import events as asset_events
 from assets.adoption import events as adoption_events
+from assets.campaigns import events as campaign_events
 from assets.care import events as care_events
 from assets.corrections import events as correction_events
 from assets.helping import events as help_events
@@ -90,6 +91,10 @@ HEARD = (
     care_events.CARE_CALLED,
     care_events.CARE_ANSWERED,
     care_events.VOLUNTEERS_WRITTEN,
+    campaign_events.SENT,
+    campaign_events.FOLLOWED_UP,
+    campaign_events.HELD,
+    campaign_events.ANSWERED,
     help_events.HELP_ASKED,
     help_events.HELP_ANSWERED,
 )

@@ -9,10 +9,12 @@ from uuid import UUID
 from core.links import (
     adoption_url,
     care_url,
+    clear_url,
     confirm_url,
     handover_url,
     help_url,
     invitation_url,
+    leave_campaigns_url,
     leave_url,
     offer_url,
     report_url,
@@ -82,6 +84,20 @@ class Links:
         """Where one adopter says of a report that they did it, or that it needs the city."""
         token = token_for(self.secret, Purpose.HELP, help_id, version)
         return help_url(self.base_url, help_id, choice, token, lang)
+
+    def clear(self, row_id: UUID, lang: str) -> str:
+        """Where one adopter says whether it is clear: one asset, or all those of a letter."""
+        token = token_for(self.secret, Purpose.CLEAR, row_id, 1)
+        return clear_url(self.base_url, row_id, token, lang)
+
+    def leave_campaigns(self, letter_id: UUID, lang: str) -> str:
+        """Ends the campaigns of a city for one adopter; a mail program may POST to it."""
+        token = token_for(self.secret, Purpose.LEAVE_CAMPAIGNS, letter_id, 1)
+        return leave_campaigns_url(self.base_url, letter_id, token, lang)
+
+    def campaign(self, campaign_id: UUID) -> str:
+        """A campaign in the JSON API, for its coordinator."""
+        return f"{self.base_url}/api/v1/campaigns/{campaign_id}"
 
     def own_adoptions(self, lang: str) -> str:
         """What a volunteer did, once they have signed in."""

@@ -475,7 +475,7 @@ _PUBLIC_DATA = frozenset(
     {
         "from", "to", "parent_id", "photo_id", "asset_id", "adoption_id", "version", "state",
         "origin", "reason", "correction_id", "what", "decision",
-        "action", "call_id",
+        "action", "call_id", "campaign_id", "round_id", "answer",
     }
 )  # fmt: skip
 

@@ -42,6 +42,10 @@ TOLD: Mapping[Occasion, Mapping[Role, frozenset[Channel]]] = MappingProxyType(
     }
 )
 
+#: Told to adopters when it matters, and to whoever looks after the telling: see
+#: `notifications.campaigning`.
+OF_CAMPAIGNS = frozenset({Occasion.CAMPAIGN, Occasion.CAMPAIGN_FOLLOW_UP, Occasion.CAMPAIGN_HELD})
+
 #: Told to volunteers, of assets: see `notifications.volunteers`.
 OF_VOLUNTEERS = frozenset(
     {
@@ -56,6 +60,7 @@ OF_VOLUNTEERS = frozenset(
         Occasion.CORRECTION_DECIDED,
         Occasion.CARE_NEEDED,
         Occasion.VOLUNTEER_MESSAGE,
+        *OF_CAMPAIGNS,
         Occasion.HELP_ASKED,
     }
 )
@@ -107,6 +112,9 @@ _OF_EVENT: Mapping[str, Occasion] = MappingProxyType(
         "handover.answered": Occasion.HANDOVER_ANSWERED,
         "care.called": Occasion.CARE_NEEDED,
         "volunteers.addressed": Occasion.VOLUNTEER_MESSAGE,
+        "campaign.sent": Occasion.CAMPAIGN,
+        "campaign.followed_up": Occasion.CAMPAIGN_FOLLOW_UP,
+        "campaign.held": Occasion.CAMPAIGN_HELD,
         "help.asked": Occasion.HELP_ASKED,
         "asset.removed": Occasion.ASSET_NEWS,
         "asset.returned": Occasion.ASSET_NEWS,

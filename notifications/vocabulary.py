@@ -75,6 +75,9 @@ class Occasion(enum.StrEnum):
     CORRECTION_DECIDED = "correction_decided"
     CARE_NEEDED = "care_needed"
     VOLUNTEER_MESSAGE = "volunteer_message"
+    CAMPAIGN = "campaign"
+    CAMPAIGN_FOLLOW_UP = "campaign_follow_up"
+    CAMPAIGN_HELD = "campaign_held"
     HELP_ASKED = "help_asked"
 
 

@@ -35,10 +35,12 @@ from core.i18n import language_of, pick
 from core.outbox import Event
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
+from notifications import campaigning
 from notifications.links import Links
 from notifications.messages import Claimed
 from notifications.queueing import delivery_row
 from notifications.rules import (
+    OF_CAMPAIGNS,
     OF_VOLUNTEERS,
     occasion_of,
     quiet_of,
@@ -86,6 +88,7 @@ class Known:
     handovers: Mapping[UUID, Record] = field(default_factory=dict)
     helps: Mapping[UUID, Record] = field(default_factory=dict)
     people: Mapping[UUID, Record] = field(default_factory=dict)
+    campaigns: campaigning.Known = field(default_factory=campaigning.Known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ def known(session: Session, claimed: Sequence[Claimed]) -> Known:
         handovers=handovers,
         helps=_by_id(session, _HELP, HelpRequest.id, _ids(letters, "help_id")),
         people=_people(session, person_ids),
+        campaigns=campaigning.known(session, letters),
     )
 
 
@@ -166,6 +170,8 @@ def told(known: Known, links: Links, place: JurisdictionRef, one: Claimed) -> To
         return _corrected(known, links, place, one)
     if occasion is Occasion.VOLUNTEER_MESSAGE:
         return _written(known, links, one)
+    if occasion in OF_CAMPAIGNS:
+        return _of_campaign(known, links, place, one)
     asset = known.assets.get(_id(one, "asset_id"))
     if asset is None:
         return "no asset"
@@ -225,6 +231,19 @@ def _written(known: Known, links: Links, one: Claimed) -> Told | str:
         link=links.own_adoptions(one.locale),
     )
     return Told(facts, person.email, person.phone, f"message-{message.id}")
+
+
+def _of_campaign(known: Known, links: Links, place: JurisdictionRef, one: Claimed) -> Told | str:
+    """What a campaign says, or asks."""
+    person = known.people.get(UUID(one.recipient_id))
+    if person is None:
+        return "erased"
+    kinds = known.kinds[one.jurisdiction_id]
+    facts = campaigning.facts(known.campaigns, links, place, kinds, one)
+    if isinstance(facts, str):
+        return facts
+    thread = f"campaign-{one.data.get('round_id') or one.data.get('campaign_id')}"
+    return Told(facts, person.email, person.phone, thread)
 
 
 def _facts(
@@ -378,8 +397,11 @@ def _concerned(session: Session, about: Sequence[tuple[Event, Occasion]]) -> dic
         ):
             of_assets.setdefault(row.asset_id, []).append(row.person_id)
     found: dict[int, list[UUID]] = {}
+    of_campaigns = campaigning.concerned(session, about)
     for event, occasion in about:
-        if occasion in _OF_ASSETS:
+        if occasion in OF_CAMPAIGNS:
+            found[event.id] = of_campaigns.get(event.id, [])
+        elif occasion in _OF_ASSETS:
             found[event.id] = of_assets.get(_asset_of(event), [])
         elif occasion is Occasion.VOLUNTEER_MESSAGE:
             message = session.get(VolunteerMessage, UUID(str(event.data["message_id"])))

@@ -76,6 +76,8 @@ class Facts:
     #: Of what is told to volunteers: the asset, the name it was given, an end of a term or of an
     #: offer, and what happened, as a code of the event.
     asset: str = ""
+    #: Several of them, each with a link of its own, or with "".
+    own_assets: Sequence[tuple[str, str]] = field(default=())
     asset_name: str = ""
     until: str = ""
     turn: str = ""
@@ -104,6 +106,8 @@ class Section:
     title: str
     rows: Sequence[str]
     more: str
+    #: Of each row, where it leads; empty: nowhere.
+    links: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +322,12 @@ def _sections(
                 more=say("more", count=left) if left > 0 else "",
             )
         )
+    if facts.own_assets:
+        title = _line(_say(frame, occasion, locale, "assets_title", context))
+        # Nobody has escaped these yet: the frame does.
+        names = [name for name, _ in facts.own_assets]
+        links = [link for _, link in facts.own_assets if link]
+        sections.append(Section(mark(title), names, "", links))
     return sections
 
 

@@ -20,6 +20,8 @@ from accounts.models import Person, RoleGrant, SignInSession, Team
 from accounts.rules import Display, Role
 from accounts.secrets import SESSION_PREFIX, digest, new_token
 from assets.adoption.models import Adoption
+from assets.campaigns.models import Campaign
+from assets.campaigns.vocabulary import Trigger
 from assets.corrections.models import Correction
 from assets.corrections.vocabulary import What
 from assets.models import Asset, AssetKind, AssetVersion
@@ -280,6 +282,37 @@ def new_adoption(
     asset.adopters += 1
     session.flush()
     return adoption
+
+
+def new_campaign(session: Session, kind: AssetKind | None = None, **values: Any) -> Campaign:
+    """A campaign by hand for a kind, in both languages, for a year from yesterday."""
+    kind = kind or new_asset_kind(session)
+    now = values.pop("now", None) or utc_now()
+    campaign = Campaign(
+        **{
+            "jurisdiction_id": kind.jurisdiction_id,
+            "kind_id": kind.id,
+            "name": "Neige",
+            "starts_on": (now - timedelta(days=1)).date(),
+            "ends_on": (now + timedelta(days=365)).date(),
+            "words": {
+                "fr": {"subject": "Il va neiger", "text": "Pensez à dégager : {asset}."},
+                "en": {"subject": "Snow is coming", "text": "Please clear {asset}."},
+            },
+            "action": "checked",
+            "trigger": Trigger.HAND.value,
+            "awaited": {},
+            "cool_down_h": 24,
+            "follow_up_h": 6,
+            "created_by": new_id(),
+            "created_at": now,
+            "updated_at": now,
+            **values,
+        }
+    )
+    session.add(campaign)
+    session.flush()
+    return campaign
 
 
 def new_correction(

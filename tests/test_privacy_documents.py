@@ -11,6 +11,7 @@ import pytest
 from accounts.rules import CITIZEN_SESSION, FAILURES_KEPT, STAFF_SESSION
 from assets import photos
 from assets.adoption.rules import HANDOVER_FOR
+from assets.campaigns.answering import LETTERS_KEPT
 from core.idempotency import KEPT_FOR
 from geo.geocoding import FOUND_IS_KEPT
 from notifications.people_data import DELIVERIES_KEPT, FOLDER_KEPT
@@ -29,6 +30,7 @@ KEPT = {
     "staged_photos": staging._STALE_AFTER,
     "asset_photos": photos.KEPT_FOR,
     "handovers": HANDOVER_FOR,
+    "campaign_letters": LETTERS_KEPT,
     "messages": DELIVERIES_KEPT,
     "mail_copies": FOLDER_KEPT,
     "sign_ins": sweeper.SIGN_INS_KEPT,

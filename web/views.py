@@ -10,6 +10,7 @@ from web import (
     adopting,
     asset,
     asset_forms,
+    campaigning,
     caring,
     doubting,
     following,
@@ -30,8 +31,9 @@ from web.home import Installation
 __all__ = [
     "account",
     "adopting",
-    "asset",
     "asset_forms",
+    "asset",
+    "campaigning",
     "caring",
     "doubting",
     "following",

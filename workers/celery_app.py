@@ -33,7 +33,7 @@ VISIBILITY_TIMEOUT_S = 600
 #: Modules with tasks; only workers import them.
 TASK_MODULES = (
     *("workers.pipeline", "workers.sweeper", "workers.volunteering"),
-    *("workers.roads", "workers.trips"),
+    *("workers.roads", "workers.trips", "workers.campaigning"),
 )
 
 #: What the code loads where it is used, so that programs without that use do not.

@@ -144,6 +144,10 @@ REACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "volunteers.addressed": (ANNOUNCE,),
         "trip.received": (ANALYSE_TRIP,),
         "road_defect.changed": (JUDGE_ROADS,),
+        "campaign.sent": (ANNOUNCE,),
+        "campaign.followed_up": (ANNOUNCE,),
+        "campaign.held": (ANNOUNCE,),
+        "campaign.answered": (ANNOUNCE,),
         "help.asked": (ANNOUNCE,),
         "help.answered": (ANNOUNCE,),
     }

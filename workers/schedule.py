@@ -65,6 +65,15 @@ JOBS = (
     Job("adoptions.keep", 300, "remind adopters, ask the next in line, end what lapsed"),
     Job("roads.act", 3600, "tell cities, once a day each, of defects, and ask about repairs"),
     Job("roads.count_coverage", 3600, "count where phones drove and where nobody did"),
+    Job(
+        "campaigns.keep", 120, "send what the calendar says, ask whether it is clear, end campaigns"
+    ),
+    Job(
+        "weather.look",
+        900,
+        "ask for the weather, and tell adopters when it matters",
+        DELIVERY_QUEUE,
+    ),
     Job("clean.traces", 3600, "forget old messages and errors, and accounts without use"),
     Job("clean.asset_photos", 3600, "delete photos of assets that are over", MEDIA_QUEUE),
     Job("clean.trips", 3600, "forget trips, device keys and traces that are over", HOUSE_QUEUE),

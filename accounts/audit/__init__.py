@@ -44,6 +44,7 @@ class Action(enum.StrEnum):
     ASSET_CHANGED = "asset.changed"
     AUDIT_READ = "audit.read"
     VOLUNTEERS_READ = "volunteers.read"
+    CAMPAIGN_CHANGED = "campaign.changed"
     VOLUNTEERS_ADDRESSED = "volunteers.addressed"
     CORRECTION_DECIDED = "correction.decided"
     ADOPTION_ENDED = "adoption.ended"

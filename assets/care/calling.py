@@ -73,6 +73,27 @@ def call(session: Session, asset_id: UUID, person_id: UUID | None, *, now: datet
     return made
 
 
+def ask_for_help(session: Session, asset: Asset, person_id: UUID, *, now: datetime) -> None:
+    """Its adopter cannot do it alone: coordinators find it among what was called for.
+
+    The adopter is not told what they have just said. One that is called for already is so.
+    """
+    is_called = sa.exists().where(
+        CareCall.asset_id == asset.id, CareCall.state == CallState.OPEN.value
+    )
+    if not session.scalar(sa.select(is_called)):
+        session.add(
+            CareCall(
+                jurisdiction_id=asset.jurisdiction_id,
+                asset_id=asset.id,
+                person_id=person_id,
+                called_at=now,
+                state=CallState.OPEN.value,
+            )
+        )
+        session.flush()
+
+
 def false_alarm(session: Session, call_id: UUID, person_id: UUID, *, now: datetime) -> CareCall:
     """The adopter has looked: nothing needs to be done.
 

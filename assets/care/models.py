@@ -105,6 +105,8 @@ class VolunteerMessage(Base):
     box: Mapped[list[Any] | None] = mapped_column(
         comment="west, south, east, north; null: the whole city"
     )
+    area_layer: Mapped[str | None] = mapped_column(comment="null: no area was named")
+    area_code: Mapped[str | None]
     subject: Mapped[str]
     text: Mapped[str]
     person_id: Mapped[UUID] = mapped_column(comment="The coordinator")

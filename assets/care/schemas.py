@@ -11,7 +11,7 @@ from assets.adoption.schemas import AssetRefOut, asset_document
 from assets.care.queries import Logged, Neglected, action_name
 from core.api import Schema, Text
 from core.i18n import pick
-from reports.field_types import BoxField
+from reports.field_types import AreaField, BoxField
 from reports.schemas import LocaleQuery
 
 MAX_NOTE = 1000
@@ -127,6 +127,10 @@ class VolunteerMessageIn(Schema):
     kind = Text(allow_none=True, max_length=100)
     bbox = BoxField(
         allow_none=True, metadata={"description": "west,south,east,north; else the whole city"}
+    )
+    area = AreaField(
+        allow_none=True,
+        metadata={"description": "layer:code of an area of the city", "example": "wards:3"},
     )
 
 

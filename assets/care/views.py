@@ -15,6 +15,7 @@ from accounts.access import EVERYONE, SIGNED_IN, allow, current_actor, permissio
 from accounts.audit import Action, Subject
 from accounts.rules import Permission
 from assets import photos, spreadsheet
+from assets.adoption.addressing import UnknownAreaError, has_area
 from assets.adoption.queries import refer
 from assets.care import calling, doing, queries, writing
 from assets.care.doing import Done
@@ -212,15 +213,18 @@ def export_hours(query: dict[str, Any], jurisdiction: str) -> Response:
 @blueprint.alt_response(404, description="The caller does not coordinate there.")
 @blueprint.alt_response(409, description="Nobody looks after such an asset there.")
 def write_to_volunteers(payload: dict[str, Any]) -> Response:
-    """Write to the adopters of a kind, of an area, or of the whole city; each is told once."""
+    """Write to the adopters of a kind, of an area or box, or of the whole city; each once."""
     session, now, actor = db.session(), utc_now(), current_actor()
     place = _coordinated(session, payload["jurisdiction"])
-    kind = payload.get("kind")
+    kind, area = payload.get("kind"), payload.get("area")
+    if area is not None and not has_area(place, area):
+        raise UnknownAreaError(field="area")
     letter = Letter(
         subject=payload["subject"],
         text=payload["text"],
         kind_id=kinds_of(session, place.id).kind(kind).id if kind else None,
         box=payload.get("bbox"),
+        area=area,
     )
     message, count = writing.write(session, place.id, _person_id(), letter, now=now)
     audit.record(

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from assets.adoption.models import Adoption
+from assets.adoption.addressing import Aim, adopters
 from assets.care import events
 from assets.care.models import VolunteerMessage
-from assets.models import Asset
 from core.errors import ConflictError
 from core.outbox import emit
 from core.text import clean
+from geo import jurisdictions
 from geo.measures import Box
 
 
@@ -28,12 +27,17 @@ class NobodyToTellError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What is written, and of what assets the adopters are meant."""
+    """What is written, and of what assets the adopters are meant.
+
+    Attributes:
+        area: layer and code.
+    """
 
     subject: str
     text: str
     kind_id: int | None = None
     box: Box | None = None
+    area: tuple[str, str] | None = None
 
 
 def write(
@@ -49,6 +53,8 @@ def write(
         jurisdiction_id=jurisdiction_id,
         kind_id=letter.kind_id,
         box=None if box is None else [box.west, box.south, box.east, box.north],
+        area_layer=letter.area[0] if letter.area else None,
+        area_code=letter.area[1] if letter.area else None,
         subject=" ".join(clean(letter.subject).split()),
         text=clean(letter.text).strip(),
         person_id=person_id,
@@ -71,15 +77,9 @@ def write(
 
 def addressed(session: Session, message: VolunteerMessage) -> list[UUID]:
     """The people whom a message is for, as things are now."""
-    query = (
-        sa.select(Adoption.person_id)
-        .distinct()
-        .join(Asset, Asset.id == Adoption.asset_id)
-        .where(Adoption.jurisdiction_id == message.jurisdiction_id, Adoption.ended_at.is_(None))
-    )
-    if message.kind_id is not None:
-        query = query.where(Adoption.kind_id == message.kind_id)
-    if message.box is not None:
-        west, south, east, north = message.box
-        query = query.where(Asset.lat.between(south, north), Asset.lon.between(west, east))
-    return list(session.scalars(query))
+    area = None
+    if message.area_layer is not None and message.area_code is not None:
+        area = (message.area_layer, message.area_code)
+    aim = Aim(message.kind_id, area, None if message.box is None else Box(*message.box))
+    place = jurisdictions.by_id(session, message.jurisdiction_id)
+    return list(dict.fromkeys(each.person_id for each in adopters(session, place, aim)))

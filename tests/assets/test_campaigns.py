@@ -1159,6 +1159,17 @@ def test_what_is_held_on_somebody_is_exported_and_erased(
     assert made.recipients == 1
 
 
+def test_letters_of_long_ago_are_forgotten_and_the_round_keeps_its_count(
+    session: Session, city: Jurisdiction, kind: AssetKind
+) -> None:
+    made, _ = followed_up(session, city, kind)
+    assert answering.forget_old(session, now=utc_now()) == 0
+    assert answering.forget_old(session, now=utc_now() + timedelta(days=366)) == 1
+    assert stored(session, CampaignAsk) == []
+    session.refresh(made)
+    assert (made.recipients, made.assets) == (1, 1)
+
+
 def test_a_coordinator_writes_to_the_adopters_of_an_area_by_its_name(
     client: FlaskClient, session: Session, city: Jurisdiction, kind: AssetKind,
     coordinator: SignedIn,

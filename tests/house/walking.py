@@ -43,6 +43,7 @@ from tests.factories import (
     new_adoption,
     new_asset,
     new_asset_kind,
+    new_campaign,
     new_citizen,
     new_correction,
     new_follower,
@@ -90,6 +91,7 @@ class Place:
     adoption: UUID
     correction: UUID
     care_call: UUID
+    campaign: UUID
     handover: UUID
     #: Whose values bodies are filled with: what is missing is so in the path alone.
     body: Place | None = None
@@ -132,6 +134,9 @@ class World:
 #: public may see, but where the test says otherwise.
 ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "asset_id": lambda place: place.asset,
+    "campaign_id": lambda place: place.campaign,
+    "row_id": lambda place: new_id(),
+    "letter_id": lambda place: new_id(),
     "call_id": lambda place: place.care_call,
     "correction_id": lambda place: place.correction,
     "adoption_id": lambda place: place.adoption,
@@ -169,6 +174,20 @@ ARGUMENTS: Mapping[str, Callable[[Place], Any]] = {
     "suffix": lambda place: "json",
 }
 
+
+def campaign_body(place: Place) -> dict[str, Any]:
+    """A campaign by hand."""
+    today = utc_now().date()
+    return {
+        "jurisdiction": place.city.code,
+        "name": "Snow",
+        "kind": place.asset_kind,
+        "starts_on": today.isoformat(),
+        "ends_on": (today + timedelta(days=90)).isoformat(),
+        "words": {"en": {"subject": "Snow", "text": "Please clear {asset}."}},
+    }
+
+
 #: What the bodies are filled with: the smallest that each operation takes.
 BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
     "suggestions.answer_suggestion": lambda _place: {"same": False},
@@ -200,6 +219,11 @@ BODIES: Mapping[str, Callable[[Place], dict[str, Any]]] = {
         "subject": "Snow",
         "text": "It is on its way.",
     },
+    "campaigns.create_campaign": campaign_body,
+    "campaigns.preview_new_campaign": campaign_body,
+    "campaigns.change_campaign": lambda _place: {"name": "Frost"},
+    "campaigns.set_campaign_state": lambda _place: {"state": "paused"},
+    "campaigns.send_campaign": lambda _place: {},
     "corrections.correct_asset": lambda place: {"what": "gone"},
     "corrections.propose_missing": lambda place: {
         "kind": place.asset_kind,
@@ -308,6 +332,7 @@ def settle(session: Session) -> World:
         adoption=new_id(),
         correction=new_id(),
         care_call=new_id(),
+        campaign=new_id(),
         handover=new_id(),
         body=own,
     )
@@ -450,6 +475,7 @@ def new_place(session: Session, city: Jurisdiction, team: Any, where: Where) -> 
         asset_kind=kind.code,
         adoption=adoption.id,
         care_call=call.id,
+        campaign=new_campaign(session, kind, name=f"secret-{where.value}").id,
         correction=new_correction(session, asset, note=f"secret-{where.value}").id,
         handover=handover.id,
     )
