@@ -32,7 +32,7 @@ from geo import jurisdictions
 from reports import case_files, history_import
 from reports.case_files import BadRow, CaseFileError
 from reports.catalogue import catalogue_of
-from reports.history_import import Agreement, Comparison
+from reports.history_import import Agreement, Comparison, Register
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
@@ -128,6 +128,9 @@ def import_cases(
                 data={"what": "import", "cases": len(plan.moments)},
             )
         bad = [*file.bad, *plan.bad]
+        register = Register(
+            current_app.extensions["asset_facts"], current_app.extensions["asset_owners"]
+        )
         imported = closed = 0
         with _bar(len(plan.moments)) as bar:
             for batch in history_import.batches(plan, catalogue):
@@ -138,6 +141,7 @@ def import_cases(
                         batch,
                         secret=settings.secret_key,
                         is_announced=announce,
+                        register=register,
                     )
                 imported += done.imported
                 closed += done.closed

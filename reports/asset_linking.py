@@ -64,12 +64,21 @@ class AssetFinder(Protocol):
 
 
 def link(
-    session: Session, report_ids: Sequence[UUID], *, now: datetime, finder: AssetFinder
+    session: Session,
+    report_ids: Sequence[UUID],
+    *,
+    now: datetime,
+    finder: AssetFinder,
+    times: Mapping[UUID, datetime] | None = None,
 ) -> int:
     """Link those of these reports that wait for triage and name no asset; how many changed.
 
     In the caller's transaction. Doing it again changes nothing.
+
+    Args:
+        times: when each is linked, where that is not `now`: a past that is replayed.
     """
+    instants = times or {}
     rows = session.execute(_TO_LINK, {"ids": list(report_ids)}).all()
     asked = [
         Placed(
@@ -95,7 +104,7 @@ def link(
             "ids": [row.id for row, _ in changed],
             "assets": [nearest and nearest.asset_id for _, nearest in changed],
             "links": [nearest and json.dumps(_explained(nearest)) for _, nearest in changed],
-            "now": now,
+            "times": [instants.get(row.id, now) for row, _ in changed],
         },
     )
     history.append(
@@ -110,6 +119,7 @@ def link(
                     "asset_id": nearest and str(nearest.asset_id),
                     **(_explained(nearest) if nearest else {"by": LinkedBy.NEAREST.value}),
                 },
+                at=instants.get(row.id),
             )
             for row, nearest in changed
         ],
@@ -212,8 +222,9 @@ _LINK = sa.text(
     """
     UPDATE service_requests AS r
        SET asset_id = f.asset_id, asset_link = f.link::jsonb, version = r.version + 1,
-           updated_at = :now
-      FROM unnest(:ids ::uuid[], :assets ::uuid[], :links ::text[]) AS f(id, asset_id, link)
+           updated_at = f.at
+      FROM unnest(:ids ::uuid[], :assets ::uuid[], :links ::text[], :times ::timestamptz[])
+           AS f(id, asset_id, link, at)
      WHERE r.id = f.id
     """
 )

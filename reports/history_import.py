@@ -7,7 +7,8 @@
    that an earlier closing in it could matter to: one of the same family, within the duplicate
    judge's reach.
 3. `bring_in` runs a batch in the caller's transaction by the services that new reports go through
-   (`submission.submit`, `locating.locate`, `triage.triage`), with the times of then.
+   (`submission.submit`, `locating.locate`, `asset_linking.link`, `triage.triage`), with the times
+   of then.
 4. `compare` says what became of all cases of the file, beside what their city had decided.
 
 Going on after an interruption needs no notes: a case's id follows from the city and the other
@@ -37,8 +38,9 @@ from core.text import fold
 from geo import loading as geo_loading
 from geo.jurisdictions import JurisdictionRef
 from geo.measures import Point, distance_m
-from reports import events, history, locating
+from reports import asset_linking, events, history, locating
 from reports import triage as triaging
+from reports.asset_linking import AssetFinder
 from reports.case_files import BadRow, CaseFile, Fault, PastCase
 from reports.catalogue import Catalogue, ServiceEntry, catalogue_of
 from reports.duplicates import finding, suggestions
@@ -46,6 +48,7 @@ from reports.duplicates.finding import Neighbourhoods
 from reports.duplicates.rules import DuplicateJudge
 from reports.history import Author, Entry
 from reports.loading import RECURRENCE_DAYS, ServiceSpec, add_services
+from reports.routing.deciding import AssetOwners
 from reports.rules import Facts, check_move
 from reports.submission import Caller, Draft, submit
 from reports.vocabulary import (
@@ -108,6 +111,14 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.openings) + len(self.closings)
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Who knows the city's assets: which one a case is about, and whose it is."""
+
+    finder: AssetFinder
+    owners: AssetOwners
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,13 +285,20 @@ def batches(plan: Plan, catalogue: Catalogue, *, size: int = BATCH) -> Iterator[
 
 
 def bring_in(
-    session: Session, plan: Plan, batch: Batch, *, secret: str, is_announced: bool = False
+    session: Session,
+    plan: Plan,
+    batch: Batch,
+    *,
+    secret: str,
+    is_announced: bool = False,
+    register: Register | None = None,
 ) -> Applied:
     """Bring a batch in, in the caller's transaction.
 
     Args:
         is_announced: leave the events for the workers, who tell whoever wants to know; else they
             are taken back and nobody ever hears of it.
+        register: the city's assets, as they are now: cases are linked to them as reports are.
     """
     times: dict[UUID, datetime] = {}
     bad: list[BadRow] = []
@@ -305,7 +323,10 @@ def bring_in(
     if times:
         ids, now = list(times), max(times.values())
         locating.locate(session, ids, now=now, times=times)
-        triaging.triage(session, ids, now=now, times=times)
+        if register is not None:
+            asset_linking.link(session, ids, now=now, finder=register.finder, times=times)
+        owners = register.owners if register is not None else None
+        triaging.triage(session, ids, now=now, times=times, assets=owners)
     closed = _close(session, plan, batch.closings, is_announced=is_announced)
     if not is_announced:
         outbox.withdraw(session, list(times))

@@ -18,6 +18,8 @@ import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Session
 
+from assets.facts import Facts as AssetFacts
+from assets.owning import Owners as AssetOwners
 from core.clock import utc_now
 from core.db import db
 from core.models import DeadLetter, OutboxEvent
@@ -29,7 +31,7 @@ from reports import case_files, events, history_import, lifecycle
 from reports.case_files import CaseFile, CaseFileError, Fault
 from reports.catalogue import catalogue_of
 from reports.history import Author
-from reports.history_import import Agreement, Plan, id_of
+from reports.history_import import Agreement, Plan, Register, id_of
 from reports.loading import load_routing_rules
 from reports.models import HistoryEntry, Service, ServiceRequest
 from reports.routing.grammar import parse
@@ -321,6 +323,28 @@ def test_a_case_goes_the_way_of_a_report_at_the_time_of_then(town: Town) -> None
         (HistoryKind.STATUS, Status.RESOLVED, closed),
         (HistoryKind.STATUS, Status.CLOSED, closed),
     ]
+
+
+def test_cases_are_linked_to_the_register_at_the_time_of_then(town: Town) -> None:
+    kind = factories.new_asset_kind(town.session, town.row, services=["hole"], link_radius_m=30.0)
+    asset = factories.new_asset(town.session, kind, point=MIDDLE)
+    town.session.commit()
+    jurisdictions.forget()
+    near, far = row(), row(lat=str(MIDDLE.lat + 0.01))
+    plan, _ = town.plan([near, far])
+    register = Register(AssetFacts(), AssetOwners())
+    for batch in history_import.batches(plan, catalogue_of(town.session, plan.place.id)):
+        history_import.bring_in(town.session, plan, batch, secret="secret" * 8, register=register)
+    report = town.report(near)
+    assert (report.asset_id, (report.asset_link or {})["by"]) == (asset.id, "nearest")
+    assert town.report(far).asset_id is None
+    [entry] = [
+        each
+        for each in factories.stored(town.session, HistoryEntry, report_id=report.id)
+        if each.kind == HistoryKind.ASSET_LINKED
+    ]
+    assert entry.at == report.requested_at == report.updated_at
+    assert factories.stored(town.session, OutboxEvent) == []
 
 
 def test_words_that_a_city_has_come_along_and_wait_where_they_may_name_somebody(
