@@ -244,7 +244,7 @@ def clusters(session: Session, filters: Filters) -> list[Cluster]:
         return []
     resolution = cluster_resolution(filters.box)
     if resolution <= COUNTED and _is_counted(filters):
-        return _clusters(_counted(session, filters.box, plan), resolution, plan)
+        return _clusters(_counted(session, filters.box, plan, resolution), resolution, plan)
     statement = f"""
         SELECT min(a.cell) AS cell, a.kind_id, sum(a.count)::integer AS count,
                sum(a.lat) / sum(a.count) AS lat, sum(a.lon) / sum(a.count) AS lon,
@@ -581,24 +581,27 @@ def _is_counted(filters: Filters) -> bool:
     )
 
 
-def _counted(session: Session, box: Box, plan: _Plan) -> Sequence[Any]:
+def _counted(session: Session, box: Box, plan: _Plan, resolution: int) -> Sequence[Any]:
     """Counts of the cells of a large box: as they are kept, and anew where a cell may cross its
     edge. Kinds of several cities have ids of their own, so one list of kinds serves all."""
+    spans = _merged((low >> _COUNTED_SHIFT, high >> _COUNTED_SHIFT) for low, high in cover_box(box))
+    places = sorted({kind.jurisdiction_id for kind in plan.kinds})
     values: dict[str, Any] = {
-        "places": sorted({kind.jurisdiction_id for kind in plan.kinds}),
+        "places": [place for place in places for _ in spans],
+        "lows": [low for _ in places for low, _ in spans],
+        "highs": [high for _ in places for _, high in spans],
         "kinds": [kind.id for kind in plan.kinds],
         "shift": _COUNTED_SHIFT,
+        "up": 3 * (COUNTED - resolution),
     }
-    spans = [(low >> _COUNTED_SHIFT, high >> _COUNTED_SHIFT) for low, high in cover_box(box)]
-    values |= {"lows": [low for low, _ in spans], "highs": [high for _, high in spans]}
     inside = []
     margin = math.degrees(_INSIDE_M / MEAN_RADIUS_M)
     for at, part in enumerate(box.parts()):
-        widest = max(abs(part.south), abs(part.north))
-        margin_lon = margin / max(math.cos(math.radians(min(widest, 89.0))), 0.01)
+        widest = min(max(abs(part.south), abs(part.north)), 89.0)
+        margin_lon = margin / math.cos(math.radians(widest))
         inside.append(
-            f"(c.lat BETWEEN :in_south_{at} AND :in_north_{at}"
-            f" AND c.lon BETWEEN :in_west_{at} AND :in_east_{at})"
+            f"(c.middle_lat BETWEEN :in_south_{at} AND :in_north_{at}"
+            f" AND c.middle_lon BETWEEN :in_west_{at} AND :in_east_{at})"
         )
         values |= {
             f"in_south_{at}": part.south + margin,
@@ -606,40 +609,50 @@ def _counted(session: Session, box: Box, plan: _Plan) -> Sequence[Any]:
             f"in_west_{at}": part.west + margin_lon,
             f"in_east_{at}": part.east - margin_lon,
         }
-    in_box = _in_box(box, values)
+    # Nothing is joined by cell: how many there are the planner does not know.
     statement = f"""
-        WITH spans AS (
-            SELECT DISTINCT low, high
-              FROM unnest(:lows ::bigint[], :highs ::bigint[]) AS s(low, high)
-        ), counted AS (
-            SELECT DISTINCT c.* FROM spans AS s JOIN asset_cells AS c
-                ON c.jurisdiction_id = ANY (:places ::smallint[])
-               AND c.prefix BETWEEN s.low AND s.high
-             WHERE c.count > 0 AND c.kind_id = ANY (:kinds ::integer[])
-        ), middles AS (
-            SELECT prefix, sum(lat) / sum(count) AS lat, sum(lon) / sum(count) AS lon
-              FROM counted GROUP BY prefix
-        ), whole AS (
-            SELECT prefix FROM middles AS c WHERE {" OR ".join(inside)}
+        WITH found AS (
+            SELECT c.*, sum(c.lat) OVER cell / sum(c.count) OVER cell AS middle_lat,
+                   sum(c.lon) OVER cell / sum(c.count) OVER cell AS middle_lon
+              FROM unnest(:places ::integer[], :lows ::bigint[], :highs ::bigint[])
+                   AS s(id, low, high)
+             CROSS JOIN LATERAL (
+                   SELECT c.* FROM asset_cells AS c
+                    WHERE c.jurisdiction_id = s.id AND c.prefix BETWEEN s.low AND s.high
+                      AND c.count > 0 AND c.kind_id = ANY (:kinds ::integer[])
+                    {_RANGE_BY_RANGE}) AS c
+            WINDOW cell AS (PARTITION BY c.jurisdiction_id, c.prefix)
+        ), placed AS MATERIALIZED (
+            SELECT c.*, ({" OR ".join(inside)}) AS is_inside FROM found AS c
         )
-        SELECT prefix << :shift AS cell, kind_id, sum(count)::integer AS count,
+        SELECT min(prefix) << :shift AS cell, kind_id, sum(count)::integer AS count,
                sum(lat) / sum(count) AS lat, sum(lon) / sum(count) AS lon,
-               0.0::float8 AS width
-          FROM counted JOIN whole USING (prefix) GROUP BY prefix, kind_id
+               max(middle_lon) - min(middle_lon) AS width
+          FROM placed WHERE is_inside GROUP BY prefix >> :up, kind_id
          UNION ALL
-        SELECT e.prefix << :shift, a.kind_id, count(*)::integer, avg(a.lat), avg(a.lon),
+        SELECT min(e.prefix) << :shift, a.kind_id, count(*)::integer, avg(a.lat), avg(a.lon),
                max(a.lon) - min(a.lon)
-          FROM (SELECT DISTINCT jurisdiction_id, prefix FROM counted
-                 WHERE prefix NOT IN (SELECT prefix FROM whole)) AS e
+          FROM (SELECT DISTINCT jurisdiction_id, prefix FROM placed WHERE NOT is_inside) AS e
          CROSS JOIN LATERAL (
                SELECT a.kind_id, a.lat, a.lon FROM assets AS a
                 WHERE a.jurisdiction_id = e.jurisdiction_id
                   AND a.cell BETWEEN e.prefix << :shift AND ((e.prefix + 1) << :shift) - 1
                   AND a.state IN ({THERE_SQL}) AND a.kind_id = ANY (:kinds ::integer[])
-                  AND {in_box} {_RANGE_BY_RANGE}) AS a
-         GROUP BY e.prefix, a.kind_id
+                  AND {_in_box(box, values)} {_RANGE_BY_RANGE}) AS a
+         GROUP BY e.prefix >> :up, a.kind_id
     """
     return session.execute(sa.text(statement), values).all()
+
+
+def _merged(spans: Iterable[Range]) -> list[Range]:
+    """The same ranges, those that touch or overlap as one."""
+    merged: list[Range] = []
+    for low, high in sorted(spans):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return merged
 
 
 def _clusters(rows: Iterable[Any], resolution: int, plan: _Plan) -> list[Cluster]:

@@ -66,34 +66,40 @@ def written(
     """Each row of `queries.written` as the JSON text of its feature: what `feature` says of it.
 
     Args:
+        rows: with the columns of `queries.written`, in their order.
         kinds: by id, each with its city.
     """
     of_kinds = {
         id_: json.dumps(_of_kind(kind, place, look), ensure_ascii=False)[1:-1]
         for id_, (kind, place) in kinds.items()
     }
-    owners: dict[tuple[int, int | None], str] = {}
+    # What many rows have alike is written once: between code and attributes, and behind them.
+    alike: dict[tuple[int, int | None, str, int], tuple[str, str]] = {}
     texts: list[str] = []
-    for row in rows:
-        kind, place = kinds[row.kind_id]
-        key = (row.kind_id, row.owner_team_id)
-        if key not in owners:
-            team_id = kind.owner_team_id if row.owner_team_id is None else row.owner_team_id
-            owners[key] = json.dumps(_owner(team_id, place, look, teams), ensure_ascii=False)
-        is_free = has_room(
-            AssetState(row.state),
-            is_adoptable=kind.is_adoptable,
-            adopters=row.adopters,
-            capacity=kind.adoption.capacity,
-        )
+    for id_, kind_id, code, lat, lon, _, attributes, state, team_id, version, since, count in rows:
+        key = (kind_id, team_id, state, count)
+        if key not in alike:
+            kind, place = kinds[kind_id]
+            owner_id = kind.owner_team_id if team_id is None else team_id
+            owner = json.dumps(_owner(owner_id, place, look, teams), ensure_ascii=False)
+            is_free = has_room(
+                AssetState(state),
+                is_adoptable=kind.is_adoptable,
+                adopters=count,
+                capacity=kind.adoption.capacity,
+            )
+            use = f'"adopted": {_BOOLEANS[count > 0]}, "free": {_BOOLEANS[is_free]}'
+            alike[key] = (
+                f'{of_kinds[kind_id]}, "state": "{state}", "attributes": ',
+                f', {use}, "owner": {owner}, "version": ',
+            )
+        middle, end = alike[key]
+        said = f'"{code}"' if code.isalnum() else json.dumps(code, ensure_ascii=False)
         texts.append(
-            f'{{"type": "Feature", "id": "{row.id}", "geometry": {{"type": "Point",'
-            f' "coordinates": [{round(row.lon, 7)!r}, {round(row.lat, 7)!r}]}},'
-            f' "properties": {{"code": {json.dumps(row.code, ensure_ascii=False)},'
-            f' {of_kinds[row.kind_id]}, "state": "{row.state}",'
-            f' "attributes": {row.attributes}, "adopted": {_BOOLEANS[row.adopters > 0]},'
-            f' "free": {_BOOLEANS[is_free]}, "owner": {owners[key]},'
-            f' "version": {row.version}, "since": "{row.since}Z"}}}}'
+            f'{{"type": "Feature", "id": "{id_}", "geometry": {{"type": "Point",'
+            f' "coordinates": [{round(lon, 7)!r}, {round(lat, 7)!r}]}},'
+            f' "properties": {{"code": {said}, {middle}{attributes}{end}{version},'
+            f' "since": "{since}Z"}}}}'
         )
     return texts
 
