@@ -19,8 +19,9 @@ from assets.adoption.models import Adoption, AdoptionEntry, AdoptionWait, Handov
 from assets.adoption.vocabulary import WAITS, HandoverState
 from assets.kinds import KindEntry, kinds_of
 from assets.models import Asset
+from assets.paging import latest_first
 from assets.queries import Filters, Found
-from core.pagination import BadCursorError, Page, pack, unpack
+from core.pagination import Page
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
 from geo.measures import Point
@@ -244,18 +245,8 @@ _WAITING = AdoptionWait.state.in_([state.value for state in WAITS])
 def _page(
     session: Session, query: sa.Select[Adoption], cursor: str | None, limit: int
 ) -> Page[Held]:
-    if cursor is not None:
-        try:
-            (last,) = unpack(cursor, 1)
-            query = query.where(Adoption.id < UUID(str(last)))
-        except ValueError as error:
-            raise BadCursorError(field="cursor") from error
-    rows = session.scalars(query.order_by(Adoption.id.desc()).limit(limit + 1)).all()
-    following = None
-    if len(rows) > limit:
-        rows = rows[:limit]
-        following = pack(str(rows[-1].id))
-    return Page(_held(session, rows), following)
+    page = latest_first(session, query, Adoption.id, cursor=cursor, limit=limit)
+    return Page(_held(session, [row.Adoption for row in page.items]), page.next)
 
 
 def _held(session: Session, adoptions: Sequence[Adoption]) -> list[Held]:

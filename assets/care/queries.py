@@ -19,8 +19,9 @@ from assets.care.rules import action_of, neglected_before, streak
 from assets.care.vocabulary import CallState
 from assets.kinds import KindEntry, kinds_of
 from assets.models import Asset
+from assets.paging import latest_first
 from assets.vocabulary import STATES_THERE
-from core.pagination import BadCursorError, Page, pack, unpack
+from core.pagination import Page
 from geo import jurisdictions
 
 #: Columns of the export of hours.
@@ -235,16 +236,6 @@ def _page(
     session: Session, which: sa.ColumnElement[bool], cursor: str | None, limit: int
 ) -> Page[Logged]:
     query = sa.select(Care, Asset).join(Asset, Asset.id == Care.asset_id).where(which)
-    if cursor is not None:
-        try:
-            (last,) = unpack(cursor, 1)
-            query = query.where(Care.id < UUID(str(last)))
-        except ValueError as error:
-            raise BadCursorError(field="cursor") from error
-    rows = session.execute(query.order_by(Care.id.desc()).limit(limit + 1)).all()
-    following = None
-    if len(rows) > limit:
-        rows = rows[:limit]
-        following = pack(str(rows[-1].Care.id))
-    refs = refer(session, [row.Asset for row in rows])
-    return Page([Logged(row.Care, refs[row.Asset.id]) for row in rows], following)
+    rows = latest_first(session, query, Care.id, cursor=cursor, limit=limit)
+    refs = refer(session, [row.Asset for row in rows.items])
+    return Page([Logged(row.Care, refs[row.Asset.id]) for row in rows.items], rows.next)

@@ -15,7 +15,8 @@ from assets.corrections.models import Correction
 from assets.corrections.vocabulary import State
 from assets.kinds import KindEntry, kinds_of
 from assets.models import Asset, AssetKind
-from core.pagination import BadCursorError, Page, pack, unpack
+from assets.paging import latest_first
+from core.pagination import Page
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
 from geo.measures import Box
@@ -56,19 +57,8 @@ def page(session: Session, filters: Filters, *, cursor: str | None, limit: int) 
     Raises:
         BadCursorError: the cursor is of no such list.
     """
-    query = _query(filters)
-    if cursor is not None:
-        try:
-            (last,) = unpack(cursor, 1)
-            query = query.where(Correction.id < UUID(str(last)))
-        except ValueError as error:
-            raise BadCursorError(field="cursor") from error
-    rows = session.execute(query.order_by(Correction.id.desc()).limit(limit + 1)).all()
-    following = None
-    if len(rows) > limit:
-        rows = rows[:limit]
-        following = pack(str(rows[-1].Correction.id))
-    return Page(_listed(session, rows), following)
+    rows = latest_first(session, _query(filters), Correction.id, cursor=cursor, limit=limit)
+    return Page(_listed(session, rows.items), rows.next)
 
 
 def all_open(session: Session, filters: Filters) -> list[Listed]:

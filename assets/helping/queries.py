@@ -18,7 +18,8 @@ from assets.helping.errors import NotAskedError
 from assets.helping.models import HelpRequest
 from assets.helping.vocabulary import HelpState
 from assets.models import Asset
-from core.pagination import BadCursorError, Page, pack, unpack
+from assets.paging import latest_first
+from core.pagination import Page
 from reports import queries as report_queries
 from reports.models import Note, ServiceRequest
 from reports.queries import Found
@@ -76,18 +77,8 @@ def of_person(session: Session, person_id: UUID, *, cursor: str | None, limit: i
             ),
         )
     )
-    if cursor is not None:
-        try:
-            (last,) = unpack(cursor, 1)
-            query = query.where(HelpRequest.id < UUID(str(last)))
-        except ValueError as error:
-            raise BadCursorError(field="cursor") from error
-    rows = session.scalars(query.order_by(HelpRequest.id.desc()).limit(limit + 1)).all()
-    following = None
-    if len(rows) > limit:
-        rows = rows[:limit]
-        following = pack(str(rows[-1].id))
-    return Page(_asked(session, rows), following)
+    page = latest_first(session, query, HelpRequest.id, cursor=cursor, limit=limit)
+    return Page(_asked(session, [row.HelpRequest for row in page.items]), page.next)
 
 
 def one(session: Session, request: HelpRequest) -> Asked:
