@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import time
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 from flask import Flask, Response, g, request
@@ -16,12 +17,12 @@ from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import REGISTRY
+from prometheus_client.registry import REGISTRY, Collector
 
 from accounts.access import EVERYONE, allow
 from core.db import db
@@ -70,13 +71,25 @@ def metrics() -> Response:
         text = generate_latest(registry)
     else:
         text = generate_latest(REGISTRY)
-    return Response(text + generate_latest(_queues()), content_type=CONTENT_TYPE_LATEST)
+    present = CollectorRegistry()
+    present.register(Present())
+    return Response(text + generate_latest(present), content_type=CONTENT_TYPE_LATEST)
 
 
-def _queues() -> CollectorRegistry:
-    """Gauges of the present state of the outbox and the deliveries."""
-    registry = CollectorRegistry()
-    up = Gauge("riverain_database_up", "1 when the database answers.", registry=registry)
+class Present(Collector):
+    """Gauges of the present state of the outbox and the deliveries.
+
+    Not the library's `Gauge`: each process would keep its last value in `PROMETHEUS_MULTIPROC_DIR`,
+    and an old age of the oldest event would be told beside the new one.
+    """
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """What the database says now."""
+        return _queues()
+
+
+def _queues() -> Iterable[GaugeMetricFamily]:
+    up = "riverain_database_up", "1 when the database answers."
     try:
         pending, age, unfinished, dead = db.session.execute(
             sa.text(
@@ -112,35 +125,35 @@ def _queues() -> CollectorRegistry:
             )
         ).all()
     except sa.exc.SQLAlchemyError:
-        up.set(0)
-        return registry
+        yield GaugeMetricFamily(*up, value=0)
+        return
     finally:
         db.session.rollback()
-    up.set(1)
+    yield GaugeMetricFamily(*up, value=1)
     for name, help_text, value in (
         ("riverain_outbox_pending", "Events not relayed yet.", pending),
         ("riverain_outbox_oldest_pending_seconds", "Age of the oldest of them.", age),
         ("riverain_outbox_unfinished", "Events relayed and not done yet.", unfinished),
         ("riverain_dead_letters", "Reactions put aside for an operator.", dead),
     ):
-        Gauge(name, help_text, registry=registry).set(float(value))
+        yield GaugeMetricFamily(name, help_text, value=float(value))
     if retained is not None:
-        Gauge(
+        yield GaugeMetricFamily(
             "riverain_retention_last_run_seconds",
             "Since retention last ran, in the jurisdiction where that is longest ago.",
-            registry=registry,
-        ).set(float(retained))
-    deliveries = Gauge(
-        "riverain_deliveries_waiting", "Messages not sent yet.", ["channel"], registry=registry
+            value=float(retained),
+        )
+    deliveries = GaugeMetricFamily(
+        "riverain_deliveries_waiting", "Messages not sent yet.", labels=["channel"]
     )
     for channel, count in waiting:
-        deliveries.labels(channel).set(count)
-    forwardings = Gauge(
+        deliveries.add_metric([channel], count)
+    yield deliveries
+    forwardings = GaugeMetricFamily(
         "riverain_forwardings",
         "Reports that another system has not got yet: waiting, or stuck until somebody looks.",
-        ["endpoint", "state"],
-        registry=registry,
+        labels=["endpoint", "state"],
     )
     for endpoint, state, count in forwarded:
-        forwardings.labels(endpoint, state).set(count)
-    return registry
+        forwardings.add_metric([endpoint, state], count)
+    yield forwardings
