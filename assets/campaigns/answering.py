@@ -168,7 +168,7 @@ def answer(
         ask.answer, ask.answered_at = said.value, now
         emit(
             session,
-            events.ANSWERED,
+            events.CAMPAIGN_ANSWERED,
             ask.id,
             jurisdiction_id=opened.campaign.jurisdiction_id,
             campaign_id=str(opened.campaign.id),

@@ -227,7 +227,7 @@ def follow_up(session: Session, *, now: datetime, limit: int = AT_A_TIME) -> int
         campaign = session.get_one(Campaign, made.campaign_id)
         emit(
             session,
-            events.FOLLOWED_UP,
+            events.CAMPAIGN_FOLLOWED_UP,
             made.id,
             jurisdiction_id=campaign.jurisdiction_id,
             campaign_id=str(campaign.id),
@@ -293,7 +293,7 @@ def _hold(session: Session, campaign: Campaign, because: HeldBecause, now: datet
     log.warning("campaigns.held", campaign=str(campaign.id), reason=because.value)
     emit(
         session,
-        events.HELD,
+        events.CAMPAIGN_HELD,
         campaign.id,
         jurisdiction_id=campaign.jurisdiction_id,
         campaign_id=str(campaign.id),
@@ -359,7 +359,7 @@ def _send(
     session.flush()
     emit(
         session,
-        events.SENT,
+        events.CAMPAIGN_SENT,
         round_id,
         jurisdiction_id=campaign.jurisdiction_id,
         campaign_id=str(campaign.id),
