@@ -15,7 +15,7 @@ from html import escape
 from babel.dates import format_date
 
 #: Of the whole picture, pixels.
-WIDTH, HEIGHT = 640, 340
+WIDTH, HEIGHT = 640, 360
 
 #: Weeks that have room.
 MOST_WEEKS = 26
