@@ -12,6 +12,7 @@ from flask.cli import AppGroup
 from core.clock import utc_now
 from core.db import reading
 from core.errors import DomainError
+from geo import jurisdictions
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -106,3 +107,37 @@ def export_traces_command(folder: Path) -> None:
             (folder / name).write_bytes(content)
             table.writerow([name, f"{trace.driven_on:%Y-%m}"])
     click.echo(f"{len(traces)} traces")
+
+
+@sensing_commands.command("simulate")
+@click.option("--jurisdiction", required=True, help="The city whose addresses make the streets.")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where to send to.")
+@click.option("--phones", type=click.IntRange(1, 100_000), default=20, show_default=True)
+@click.option("--km", type=click.FloatRange(1.0, 10_000.0), default=5.0, show_default=True)
+@click.option("--days", type=click.IntRange(1, 60), default=2, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="The same gives the same.")
+def simulate_command(
+    jurisdiction: str, url: str, phones: int, km: float, days: int, seed: int
+) -> None:
+    """Let simulated phones drive, and send their trips to a running server: a load, and a trial.
+
+    The streets are made of the city's addresses, what lies in them is drawn at random. Each phone
+    drives once on each of the last days. Never for a city in service: what they feel is not there.
+    """
+    from sensing import sending
+
+    with reading() as session:
+        place = jurisdictions.by_code(session, jurisdiction)
+        addresses = sending.addresses_of(session, place.id)
+    fleet = sending.Load(addresses, total_m=km * 1000.0, seed=seed)
+    if not fleet.tours:
+        raise click.ClickException("There are too few addresses to make streets of.")
+    click.echo(
+        f"{len(fleet.tours)} tours, {fleet.length_m / 1000:.1f} km, {len(fleet.planted)} things in"
+        f" them, of which {fleet.to_mend} to be mended"
+    )
+    try:
+        for line in fleet.send(url, phones=phones, days=days, now=utc_now()):
+            click.echo(line)
+    except OSError as error:
+        raise click.ClickException(f"Nobody answers at {url}: {error}") from error
