@@ -99,6 +99,9 @@ TURNS = {
     Occasion.HANDOVER_ANSWERED: ("accepted", "refused", "expired"),
     Occasion.CARE_NEEDED: ("",),
     Occasion.VOLUNTEER_MESSAGE: ("Réunion mardi",),
+    Occasion.CAMPAIGN: ("Il va neiger",),
+    Occasion.CAMPAIGN_FOLLOW_UP: ("Il va neiger",),
+    Occasion.CAMPAIGN_HELD: ("too_many", "area_gone", "kind_gone"),
     Occasion.CORRECTION_DECIDED: ("accepted", "rejected"),
     Occasion.ASSET_NEWS: ("removed", "returned", "moved"),
 }
@@ -151,6 +154,21 @@ def test_every_letter_is_written_in_every_language(occasion: Occasion, locale: s
         if facts.number is not None:
             assert str(facts.number) in told.subject
             assert facts.service in told.text
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_several_assets_are_listed_each_with_its_link(locale: str) -> None:
+    own = [
+        ("Borne <1>", "https://r.example/clear/1/a?lang=fr&x"),
+        ("Borne 2", "https://r.example/2"),
+    ]
+    facts = dataclasses.replace(VOLUNTEER, asset="", turn="Il va neiger", own_assets=own)
+    told = letter(Occasion.CAMPAIGN_FOLLOW_UP, locale, facts, with_html=True)
+    assert told.html is not None
+    assert "  - Borne <1>\n    https://r.example/clear/1/a?lang=fr&x\n  - Borne 2\n" in told.text
+    assert "Borne &lt;1&gt;</a>" in told.html
+    assert 'href="https://r.example/clear/1/a?lang=fr&amp;x"' in told.html
+    sound(told.text)
 
 
 @pytest.mark.parametrize("locale", LANGUAGES)
