@@ -201,7 +201,9 @@ def candidates(session: Session, questions: Sequence[Question]) -> list[list[Lea
     if not questions:
         return found
     # Where the table has grown since it was last analysed, the planner takes it for small and would
-    # read the whole of it for each range: measured, forty times as slow. To the end of the
+    # read the whole of it for each range: measured, forty times as slow. And it plans this
+    # statement anew for each question, for longer than it takes to answer it, because it hopes for
+    # something from arrays that it cannot see through: one plan does for all. To the end of the
     # transaction, whose other statements go by primary keys.
     session.execute(_BY_INDEX)
     for row in session.execute(_NEAR, _arrays(questions)):
@@ -386,7 +388,8 @@ _ARRAYS = (
 
 #: A compiler of plans would take longer than the search.
 _BY_INDEX = sa.text(
-    "SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),"
+    " set_config('plan_cache_mode', 'force_generic_plan', true)"
 )
 
 _OVER_AT = "coalesce(r.resolved_at, r.closed_at)"
