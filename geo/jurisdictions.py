@@ -7,6 +7,7 @@ second, whether a version moved; what moved is read again, whole. Nothing here w
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,37 @@ if TYPE_CHECKING:
 CHECK_EVERY_S = 1.0
 
 
+class Grounds:
+    """The polygons of a city, built when somebody first asks where a point lies."""
+
+    def __init__(self, outline: Mapping[str, Any], buffer_m: float, areas: Sequence[Any]) -> None:
+        """
+        Args:
+            outline: of the city, as GeoJSON.
+            buffer_m: how far about it reports are taken, metres.
+            areas: rows with id, layer, code, names and geometry, as GeoJSON.
+        """
+        self._outline = outline
+        self._buffer_m = buffer_m
+        self._areas = areas
+
+    @functools.cached_property
+    def boundary(self) -> Boundary:
+        from geo.areas import Boundary
+
+        return Boundary(self._outline, self._buffer_m)
+
+    @functools.cached_property
+    def areas(self) -> AreaIndex:
+        from geo.areas import AreaIndex, AreaRef, AreaShape
+
+        shapes = [
+            AreaShape(AreaRef(area.id, area.layer, area.code, area.names), area.geometry)
+            for area in self._areas
+        ]
+        return AreaIndex(shapes, snap_m=self._buffer_m)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class JurisdictionRef:
     """A jurisdiction as the rest of the house sees it: read-only, one object per version."""
@@ -50,8 +82,17 @@ class JurisdictionRef:
     contact: Mapping[str, Any]
     policy: Mapping[str, Any]
     version: int
-    boundary: Boundary
-    areas: AreaIndex
+    grounds: Grounds
+
+    @property
+    def boundary(self) -> Boundary:
+        """Where reports are taken."""
+        return self.grounds.boundary
+
+    @property
+    def areas(self) -> AreaIndex:
+        """Its quarters, wards and other layers."""
+        return self.grounds.areas
 
     def name(self, locale: str) -> str:
         """Its name in a language, else in its own first language."""
@@ -202,15 +243,12 @@ def _read(session: Executor, before: _Snapshot | None, now: float) -> _Snapshot:
 
 
 def _read_whole(session: Executor, ids: Sequence[int]) -> list[JurisdictionRef]:
-    from geo.areas import AreaIndex, AreaRef, AreaShape, Boundary
-
-    shapes: dict[int, list[AreaShape]] = {id_: [] for id_ in ids}
+    shapes: dict[int, list[sa.Row[Any]]] = {id_: [] for id_ in ids}
     areas = sa.select(
         Area.jurisdiction_id, Area.id, Area.layer, Area.code, Area.names, Area.geometry
     ).where(Area.jurisdiction_id.in_(ids))
     for area in session.execute(areas):
-        ref = AreaRef(area.id, area.layer, area.code, area.names)
-        shapes[area.jurisdiction_id].append(AreaShape(ref, area.geometry))
+        shapes[area.jurisdiction_id].append(area)
     # Columns, not entities: a cache must not hold rows of somebody's session.
     rows = session.execute(
         sa.select(*Jurisdiction.__table__.columns).where(Jurisdiction.id.in_(ids))
@@ -228,8 +266,7 @@ def _read_whole(session: Executor, ids: Sequence[int]) -> list[JurisdictionRef]:
             contact=row.contact,
             policy=row.policy,
             version=row.version,
-            boundary=Boundary(row.boundary, row.boundary_buffer_m),
-            areas=AreaIndex(shapes[row.id], snap_m=row.boundary_buffer_m),
+            grounds=Grounds(row.boundary, row.boundary_buffer_m, shapes[row.id]),
         )
         for row in rows
     ]
