@@ -83,6 +83,8 @@ def main() -> int:
         note("sensing", sensing.analysis)
         size = 1_000_000 if is_full else 100_000
         note("fusion" if is_full else "fusion among 100,000", lambda: sensing.fusion(size))
+        with riverain() as system:
+            note("fusion in the database", lambda: sensing.stored_fusion(system))
 
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
@@ -124,6 +126,7 @@ LIMITS = (
     ("sensing", "ratio", 25.0, "at most"),
     ("fusion", "median_ms", 100.0, "below"),
     ("fusion among 100,000", "median_ms", 100.0, "below"),
+    ("fusion in the database", "processor_ms", 100.0, "below"),
     ("memory", "total_mb", 600.0, "below"),
 )
 

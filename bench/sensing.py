@@ -1,21 +1,30 @@
-"""What one trip costs: its analysis beside a plain pass of numpy, and its fusion into a million.
+"""What one trip costs: its analysis beside a plain pass of numpy, and its fusion into a million,
+in memory and in the database.
 
 The floor is one pass of numpy over the decoded arrays of the trip: the mean and the standard
 deviation of every column, as anybody would print them first. Parsing the upload is shown apart.
+In the database the floor is to write the trip's rows into an empty table, and to commit.
 """
 
 from __future__ import annotations
 
-import io
 import resource
+import statistics
 import time
 from collections.abc import Callable
 
 import numpy as np
+import psutil
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
+from bench.system import Riverain
+from core.clock import utc_now
 from geo.measures import Point
-from sensing import clustering, signal, simulation
+from sensing import clustering, fusing, reading, signal, simulation
 from sensing.arrays import Series
+from sensing.models import RoadSighting, RoadTotal
 from sensing.traces import Analysis, Bump, Detector, Track, Trip
 
 HOUR_S, RATE_HZ = 3600, 50
@@ -38,7 +47,8 @@ def analysis(repeats: int = 7) -> dict[str, float]:
         floors.append(_seconds(floor))
         takes.append(_seconds(lambda: signal.analyse(trip)))
     text = simulation.csv_of(_hour(seconds=360))
-    parsing = _seconds(lambda: np.loadtxt(io.BytesIO(text), delimiter=",", skiprows=1)) * 10
+    reading.read(text)
+    parsing = _seconds(lambda: reading.read(text)) * 10
     return {
         "samples": float(len(trip.t_s)),
         "numpy_pass_ms": min(floors) * 1e3,
@@ -76,6 +86,98 @@ def fusion(bumps: int = 1_000_000, trips: int = 10) -> dict[str, float]:
     }
 
 
+def stored_fusion(system: Riverain, bumps: int = 1_000_000, trips: int = 20) -> dict[str, float]:
+    """The same in the database, from a trip's bumps to its commit: rows, totals and defects.
+
+    A trip of 15 km through a city of 100 km², in which so many bumps are stored.
+    """
+    drawn = np.random.default_rng(0)
+    with system.connect() as connection:
+        rows = _fill(connection, bumps, drawn)
+    engine = sa.create_engine(system.database_url.replace("postgresql:", "postgresql+psycopg:", 1))
+    with Session(engine) as session:
+        cells = session.scalars(sa.text("SELECT cell FROM road_totals WHERE strong > 0")).all()
+        fusing.refreshed(session, cells, now=utc_now())
+        session.commit()
+    takes, floors, processor = [], [], []
+    for number in range(5 + trips):
+        way = _way(drawn, 15_000.0)
+        found = Analysis(_felt(way), way, 50.0, is_low_rate=False, handled_s=0.0, marks=frozenset())
+        floor = _floor(engine, clustering.sightings(found))
+        with Session(engine) as session:
+            server = psutil.Process(session.scalar(sa.text("SELECT pg_backend_pid()")))
+            spent = time.process_time() + sum(server.cpu_times()[:2])
+            started = time.perf_counter()
+            fusing.fuse(session, clustering.sightings(found), now=utc_now())
+            session.commit()
+            took = time.perf_counter() - started
+            spent = time.process_time() + sum(server.cpu_times()[:2]) - spent
+        # The first ones load cities and fill caches, as in any worker.
+        if number >= 5:
+            takes.append(took)
+            floors.append(floor)
+            processor.append(spent)
+    with engine.connect() as connection:
+        defects = connection.scalar(sa.text("SELECT count(*) FROM road_defects WHERE is_present"))
+    engine.dispose()
+    return {
+        "stored_bumps": float(bumps),
+        "stored_rows": float(rows),
+        "defects": float(defects or 0),
+        "floor_ms": statistics.median(floors) * 1e3,
+        "median_ms": statistics.median(takes) * 1e3,
+        "slowest_ms": max(takes) * 1e3,
+        # Of this process and of the server's: on a machine that does nothing else, the same.
+        "processor_ms": statistics.fmean(processor) * 1e3,
+        "ratio": statistics.median(takes) / statistics.median(floors),
+    }
+
+
+def _floor(engine: sa.Engine, rows: clustering.Rows) -> float:
+    """Seconds to write rows into an empty table and commit."""
+    started = time.perf_counter()
+    with Session(engine) as session:
+        session.execute(
+            sa.text("CREATE TEMPORARY TABLE floor (LIKE road_sightings) ON COMMIT DROP")
+        )
+        names = ("packet", *(clustering.ROW.names or ()))
+        columns = [clustering.packets_of(rows["cell"]), *(rows[name] for name in names[1:])]
+        session.execute(
+            sa.text(
+                f"INSERT INTO floor ({', '.join(names)}) SELECT * FROM unnest("
+                + ", ".join(f"CAST(:{name} AS bigint[])" for name in names)
+                + ")"
+            ),
+            {
+                name: f"{{{','.join(map(str, column.tolist()))}}}"
+                for name, column in zip(names, columns, strict=True)
+            },
+        )
+        session.commit()
+    return time.perf_counter() - started
+
+
+def _fill(
+    connection: psycopg.Connection[tuple[object, ...]], bumps: int, drawn: np.random.Generator
+) -> int:
+    """Store the evidence of a city; how many rows by day there are."""
+    connection.execute("TRUNCATE road_sightings, road_totals, road_repairs, road_defects CASCADE")
+    evidence = _city(bumps, drawn, keeps_days=True, days=3, hits=150, share=0.05)
+    sightings = evidence.all()
+    for table, rows in (
+        (RoadSighting.__tablename__, sightings),
+        (RoadTotal.__tablename__, evidence.everywhere()),
+    ):
+        names = rows.dtype.names or ()
+        packets = clustering.packets_of(rows["cell"]).tolist()
+        copying = f"COPY {table} (packet, {', '.join(names)}) FROM STDIN".encode()
+        with connection.cursor() as cursor, cursor.copy(copying) as copy:
+            for packet, row in zip(packets, rows.tolist(), strict=True):
+                copy.write(f"{packet}\t{chr(9).join(map(repr, row))}\n".encode())
+        connection.execute(f"VACUUM (ANALYZE) {table}".encode())
+    return len(sightings)
+
+
 def _hour(seconds: int = HOUR_S) -> Trip:
     """Driving at 30 km/h with a bump every fifteen seconds."""
     drawn = np.random.default_rng(0)
@@ -89,9 +191,22 @@ def _hour(seconds: int = HOUR_S) -> Trip:
     return Trip(1.7e9 + t, lat, np.full(count, 3.87), speed, felt)
 
 
-def _city(bumps: int, drawn: np.random.Generator) -> clustering.Evidence:
-    """Evidence of a city of 100 km²: rows along streets 100 m apart, over thirty days."""
-    evidence = clustering.Evidence(keeps_days=False)
+def _city(
+    bumps: int,
+    drawn: np.random.Generator,
+    *,
+    keeps_days: bool = False,
+    days: int = 30,
+    hits: int = 3,
+    share: float | None = None,
+) -> clustering.Evidence:
+    """Evidence of a city of 100 km²: rows along streets 100 m apart, over so many days.
+
+    Args:
+        hits: in a row that was felt, at most.
+        share: of the cells are felt, always the same ones; without it any cell, now and then.
+    """
+    evidence = clustering.Evidence(keeps_days=keeps_days)
     stored = 0
     while stored < bumps:
         rows = clustering.sightings(
@@ -100,18 +215,20 @@ def _city(bumps: int, drawn: np.random.Generator) -> clustering.Evidence:
             ),
             day=0,
         )
-        # One way stands for thirty days of driving it: every row holds bumps of several trips.
-        days = np.repeat(rows, 30)
-        days["day"] = np.tile(np.arange(19_970, 20_000), len(rows))
-        days["passes"] = drawn.integers(1, 20, len(days))
-        is_hit = drawn.random(len(days)) < 0.3
-        days["strong"] = np.where(is_hit, drawn.integers(1, 4, len(days)), 0)
-        days["passes"] += days["strong"]
-        days["weight"] = days["strong"] * 400
-        days["severity"] = days["strong"] * 5000
-        evidence.add(days)
+        # One way stands for days of driving it: every row holds bumps of several trips.
+        driven = np.repeat(rows, days)
+        driven["day"] = np.tile(np.arange(20_000 - days, 20_000), len(rows))
+        driven["passes"] = drawn.integers(1, 20, len(driven))
+        is_hit = drawn.random(len(driven)) < 0.3
+        if share is not None:
+            is_hit = driven["cell"] // 512 % 1000 < share * 1000
+        driven["strong"] = np.where(is_hit, drawn.integers(1, hits + 1, len(driven)), 0)
+        driven["passes"] += driven["strong"]
+        driven["weight"] = driven["strong"] * 400
+        driven["severity"] = driven["strong"] * 5000
+        evidence.add(driven)
         # A bump stands in about four rows: those of the cells within its reach.
-        stored += int(days["strong"].sum()) // 4
+        stored += int(driven["strong"].sum()) // 4
     return evidence
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from sensing import clustering, fusing, keeping, signal
 from sensing.clustering import Rows
+from sensing.devices import DAY_KEPT
 from sensing.fusing import Fused
 from sensing.models import DeviceDay, ResearchTrace, StoredTrip
 from sensing.seeing import roughness_sums
@@ -158,7 +159,7 @@ def _counted_once(session: Session, stored: StoredTrip, rows: Rows, *, today: da
     day_id, day_key = stored.day_id, stored.day_key
     if not len(rows) or day_id is None or day_key is None or stored.day is None:
         return rows
-    forget_on = max(stored.day, today) + timedelta(days=1)
+    forget_on = max(stored.day, today) + DAY_KEPT
     session.execute(
         postgresql.insert(DeviceDay)
         .values(id=day_id, cells=b"", forget_on=forget_on)

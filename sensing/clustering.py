@@ -347,6 +347,10 @@ class Evidence:
         """Every row by day; sorted by key."""
         return added(part for parts in self._days.values() for part in parts)
 
+    def everywhere(self) -> Totals:
+        """All totals; sorted by cell and octant."""
+        return summed(self._totals.values())
+
     def __len__(self) -> int:
         return sum(map(len, self._totals.values()))
 

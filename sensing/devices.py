@@ -26,6 +26,9 @@ from sensing.models import DeviceKey
 #: A key is good for so long; phones are asked to change it every month or so.
 KEY_LIFE = timedelta(days=90)
 
+#: So long after a drive, or its arrival, its device does not count again in the same place.
+DAY_KEPT = timedelta(days=1)
+
 _FORM = re.compile(rf"{DEVICE_KEY_PREFIX}[A-Za-z0-9_-]{{43}}")
 
 

@@ -19,13 +19,14 @@ import uuid
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import h3.api.basic_int as h3
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
@@ -42,6 +43,11 @@ from sensing.models import RoadDefect, RoadRepair, RoadSighting, RoadTotal
 
 #: Whoever changes what is known of a cell of this resolution holds it meanwhile.
 HELD_RESOLUTION = 7
+
+#: Columns, not entities: hundreds of them are compared for each trip.
+_STORED = sa.select(*RoadDefect.__table__.columns).where(
+    sa.text("packet = ANY(CAST(:packets AS bigint[]))")
+)
 
 #: First half of the names of our advisory locks.
 _LOCKS = 7_315_402
@@ -155,9 +161,11 @@ def _hold(session: Session, packets: Sequence[int]) -> None:
 
 def _repairs(session: Session, packets: Sequence[int]) -> dict[tuple[int, int], int]:
     found = session.execute(
-        sa.select(RoadRepair.cell, RoadRepair.octant, RoadRepair.day).where(
-            RoadRepair.packet.in_(packets)
-        )
+        sa.text(
+            "SELECT cell, octant, day FROM road_repairs"
+            " WHERE packet = ANY(CAST(:packets AS bigint[]))"
+        ),
+        {"packets": _array(packets)},
     )
     return {(row.cell, row.octant): row.day for row in found}
 
@@ -175,8 +183,8 @@ def _add(
     session.execute(
         _adding(table, kind, key),
         {
-            "packet": _array(clustering.packets_of(rows["cell"]).tolist()),
-            **{name: _array(rows[name].tolist()) for name in kind.names or ()},
+            "packet": _numbers(clustering.packets_of(rows["cell"])),
+            **{name: _numbers(rows[name]) for name in kind.names or ()},
         },
     )
 
@@ -209,16 +217,29 @@ def _read(
     table: type[RoadSighting | RoadTotal],
     kind: np.dtype[np.void],
     packets: Sequence[int],
+    *,
+    felt_only: bool = False,
 ) -> Rows:
-    """The rows of packets, in binary: to make objects of them would take ten times as long."""
-    columns = ", ".join(kind.names or ())
+    """The rows of packets, in binary: to make objects of them would take ten times as long.
+
+    Args:
+        felt_only: leave out cells in which nothing was felt in any direction; most are.
+    """
+    columns, name = ", ".join(kind.names or ()), table.__tablename__
+    there = f"'{_array(packets)}'::bigint[]"
+    felt = (
+        f" AND cell IN (SELECT cell FROM {name} WHERE packet = ANY({there})"
+        " AND (weak > 0 OR strong > 0))"
+        if felt_only
+        else ""
+    )
     statement = (
-        f"COPY (SELECT {columns} FROM {table.__tablename__}"
-        " WHERE packet = ANY(CAST(%s AS bigint[]))) TO STDOUT (FORMAT binary)"
+        f"COPY (SELECT {columns} FROM {name} WHERE packet = ANY({there}){felt})"
+        " TO STDOUT (FORMAT binary)"
     )
     session.flush()
     driver: Any = session.connection().connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(statement, [_array(packets)]) as copy:
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
         content = b"".join(copy)
     return _decoded(content, kind)
 
@@ -259,9 +280,14 @@ def _type_of(kind: np.dtype[np.void], column: str) -> str:
     return str(fields[column][0].str).replace("|", "<")
 
 
-def _array(values: Iterable[float]) -> str:
-    """PostgreSQL's own writing of an array of numbers."""
-    return f"{{{','.join(map(repr, values))}}}"
+def _numbers(column: NDArray[Any]) -> str:
+    """The same of a column; Python writes a list at once faster than number by number."""
+    return f"{{{repr(column.tolist())[1:-1]}}}"
+
+
+def _array(values: Iterable[object]) -> str:
+    """PostgreSQL's own writing of an array of numbers or ids."""
+    return f"{{{','.join('NULL' if each is None else str(each) for each in values)}}}"
 
 
 def _cells_in(packets: Sequence[int]) -> list[int]:
@@ -274,48 +300,39 @@ def _cells_in(packets: Sequence[int]) -> list[int]:
 
 def _settle(session: Session, touched: Indices, packets: Sequence[int], *, now: datetime) -> Fused:
     """Bring the defects in and about the cells to what the totals now tell."""
-    totals = clustering.summed([_read(session, RoadTotal, TOTAL, packets)])
+    totals = clustering.summed([_read(session, RoadTotal, TOTAL, packets, felt_only=True)])
     touched = _widened(touched, totals)
-    found = clustering.defects_on(touched, totals, clustering.day_of(now.timestamp()))
-    stored = {
-        defect.id: defect
-        for defect in session.scalars(
-            sa.select(RoadDefect)
-            .where(RoadDefect.packet.in_(packets))
-            .execution_options(populate_existing=True)
-        )
+    found = {
+        defect_id(defect.cell, defect.octant): defect
+        for defect in clustering.defects_on(touched, totals, clustering.day_of(now.timestamp()))
     }
+    stored = {row.id: row for row in session.execute(_STORED, {"packets": _array(packets)})}
     cities = jurisdictions.all_of_them(session)
-    created, updated = [], []
-    told: set[UUID] = set()
-    for defect in found:
-        identity = defect_id(defect.cell, defect.octant)
-        told.add(identity)
+    created: dict[UUID, int] = {}
+    updated: dict[UUID, int] = {}
+    for identity, defect in found.items():
         known = stored.get(identity)
         if known is None:
             city = _city_of(defect.point, cities)
             # What lies in nobody's city is nobody's to mend. Its rows stay, should one be loaded.
             if city is not None:
-                session.add(_new(identity, defect, city, now.date()))
-                created.append(identity)
-        elif _renew(known, defect, now.date()):
-            updated.append(identity)
-    scope = {cell for each in touched.tolist() for cell in h3.grid_disk(each, 1)}
-    lost = [
-        known
-        for known in stored.values()
-        if known.is_present and known.id not in told and known.cell in scope
-    ]
-    present = [known for known in stored.values() if known.is_present and known not in lost]
-    for known in lost:
-        known.is_present = False
-        known.succeeded_by = _successor(known, found, present)
-        known.version += 1
-        known.updated_on = now.date()
-    session.flush()
-    fused = Fused(tuple(created), tuple(updated), tuple(known.id for known in lost))
-    _emit(session, fused)
-    return fused
+                created[identity] = city.id
+        elif not known.is_present or _is_other(known, defect):
+            updated[identity] = known.jurisdiction_id
+    scope = set(touched.tolist())
+    lost = {
+        identity: known
+        for identity, known in stored.items()
+        if known.is_present
+        and identity not in found
+        and not scope.isdisjoint(h3.grid_disk(known.cell, 1))
+    }
+    present = [known for known in stored.values() if known.is_present and known.id not in lost]
+    _write(session, {each: found[each] for each in (*created, *updated)}, created | updated, now)
+    _lose(session, {each: _successor(known, found, present) for each, known in lost.items()}, now)
+    places = created | updated | {each: known.jurisdiction_id for each, known in lost.items()}
+    _emit(session, places)
+    return Fused(tuple(created), tuple(updated), tuple(lost))
 
 
 def _widened(touched: Indices, totals: Totals) -> Indices:
@@ -341,42 +358,11 @@ def _city_of(point: Point, cities: Sequence[JurisdictionRef]) -> JurisdictionRef
     return min(around, key=lambda each: each.boundary.area_m2, default=None)
 
 
-def _values(defect: Defect) -> Mapping[str, Any]:
-    figures = {name: getattr(defect, name) for name in _FIGURES}
-    return figures | {
-        "lat": defect.point.lat,
-        "lon": defect.point.lon,
-        "place_cell": geo_cells.cell_of(defect.point),
-    }
-
-
-def _new(identity: UUID, defect: Defect, city: JurisdictionRef, today: date) -> RoadDefect:
-    return RoadDefect(
-        id=identity,
-        jurisdiction_id=city.id,
-        cell=defect.cell,
-        octant=defect.octant,
-        packet=int(clustering.packets_of(np.array([defect.cell]))[0]),
-        updated_on=today,
-        **_values(defect),
-    )
-
-
-def _renew(known: RoadDefect, defect: Defect, today: date) -> bool:
-    """Let a stored defect say what is now believed; whether that is anything new."""
-    fresh = {
-        name: value
-        for name, value in _values(defect).items()
-        if not _is_same(getattr(known, name), value)
-    }
-    if known.is_present and not fresh:
-        return False
-    for name, value in fresh.items():
-        setattr(known, name, value)
-    known.is_present, known.succeeded_by = True, None
-    known.version += 1
-    known.updated_on = today
-    return True
+def _is_other(known: Any, defect: Defect) -> bool:
+    """Whether a stored defect says something else than what is now believed."""
+    fresh = {"lat": defect.point.lat, "lon": defect.point.lon}
+    fresh |= {name: getattr(defect, name) for name in _FIGURES}
+    return not all(_is_same(getattr(known, name), value) for name, value in fresh.items())
 
 
 def _is_same(before: float | None, after: float | None) -> bool:
@@ -385,12 +371,69 @@ def _is_same(before: float | None, after: float | None) -> bool:
     return before == after or math.isclose(before, after, rel_tol=1e-9, abs_tol=1e-12)
 
 
-def _successor(
-    lost: RoadDefect, found: Sequence[Defect], present: Sequence[RoadDefect]
-) -> UUID | None:
+def _write(
+    session: Session, defects: Mapping[UUID, Defect], places: Mapping[UUID, int], now: datetime
+) -> None:
+    """Store defects, new and known, by one statement."""
+    if not defects:
+        return
+    each = list(defects.values())
+    packets = clustering.packets_of(np.array([defect.cell for defect in each])).tolist()
+    columns: dict[str, tuple[str, Iterable[object]]] = {
+        "id": ("uuid", defects),
+        "jurisdiction_id": ("smallint", (places[identity] for identity in defects)),
+        "packet": ("bigint", packets),
+        "cell": ("bigint", (defect.cell for defect in each)),
+        "octant": ("smallint", (defect.octant for defect in each)),
+        "place_cell": ("bigint", (geo_cells.cell_of(defect.point) for defect in each)),
+        "lat": ("float8", (defect.point.lat for defect in each)),
+        "lon": ("float8", (defect.point.lon for defect in each)),
+    }
+    for name in _FIGURES:
+        columns[name] = ("float8", [getattr(defect, name) for defect in each])
+    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, (kind, _) in columns.items())
+    renewed = ", ".join(
+        f"{name} = excluded.{name}" for name in ("place_cell", "lat", "lon", *_FIGURES)
+    )
+    session.execute(
+        sa.text(
+            f"INSERT INTO road_defects ({', '.join(columns)}, updated_on)"
+            f" SELECT told.*, :today FROM unnest({arrays}) AS told"
+            f" ON CONFLICT (id) DO UPDATE SET {renewed}, updated_on = excluded.updated_on,"
+            " is_present = true, succeeded_by = NULL, version = road_defects.version + 1"
+        ),
+        {"today": now.date(), **{name: _array(values) for name, (_, values) in columns.items()}},
+    )
+    _expire(session)
+
+
+def _lose(session: Session, lost: Mapping[UUID, UUID | None], now: datetime) -> None:
+    """Let defects be none any more, by one statement."""
+    if not lost:
+        return
+    session.execute(
+        sa.text(
+            "UPDATE road_defects SET is_present = false, succeeded_by = told.successor,"
+            " updated_on = :today, version = version + 1"
+            " FROM unnest(CAST(:ids AS uuid[]), CAST(:successors AS uuid[]))"
+            " AS told (id, successor) WHERE road_defects.id = told.id"
+        ),
+        {"today": now.date(), "ids": _array(lost), "successors": _array(lost.values())},
+    )
+    _expire(session)
+
+
+def _expire(session: Session) -> None:
+    """Let whoever holds a defect of this session see what was written past it."""
+    for held in list(session.identity_map.values()):
+        if isinstance(held, RoadDefect):
+            session.expire(held)
+
+
+def _successor(lost: Any, found: Mapping[UUID, Defect], present: Sequence[Any]) -> UUID | None:
     """The defect that stands nearest in the lost one's place and direction, if one does."""
     here = Point(lost.lat, lost.lon)
-    others = [(each.point, each.octant, defect_id(each.cell, each.octant)) for each in found]
+    others = [(each.point, each.octant, identity) for identity, each in found.items()]
     others += [(Point(each.lat, each.lon), each.octant, each.id) for each in present]
     near = [
         (distance_m(here, point), identity)
@@ -401,14 +444,11 @@ def _successor(
     return min(near, default=(0.0, None))[1]
 
 
-def _emit(session: Session, fused: Fused) -> None:
-    if not fused.changed:
-        return
-    by_city: dict[int, list[UUID]] = {}
-    for identity, city in session.execute(
-        sa.select(RoadDefect.id, RoadDefect.jurisdiction_id).where(RoadDefect.id.in_(fused.changed))
-    ):
-        by_city.setdefault(city, []).append(identity)
+def _emit(session: Session, places: Mapping[UUID, int]) -> None:
+    """Tell of changed defects, one event for each city."""
+    by_city: dict[int, list[str]] = {}
+    for identity, city in places.items():
+        by_city.setdefault(city, []).append(str(identity))
     emit_many(
         session,
         events.ROAD_DEFECTS_CHANGED,
@@ -416,7 +456,7 @@ def _emit(session: Session, fused: Fused) -> None:
             Happening(
                 None,
                 city,
-                {"defect_ids": sorted(map(str, ids))},
+                {"defect_ids": sorted(ids)},
                 # Not that of the upload in hand, which would lead from a drive to its places.
                 request_id=str(uuid.uuid4()),
             )

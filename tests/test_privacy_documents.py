@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from accounts.rules import CITIZEN_SESSION, FAILURES_KEPT, STAFF_SESSION
+from app.config import Settings
 from assets import photos
 from assets.adoption.rules import HANDOVER_FOR
 from assets.campaigns.answering import LETTERS_KEPT
@@ -18,6 +19,7 @@ from notifications.people_data import DELIVERIES_KEPT, FOLDER_KEPT
 from open311.repeating import REPEATED_WITHIN
 from reports.media import staging
 from reports.retention_rules import DEFAULT, REDACTED_PHOTO_DAYS
+from sensing import devices, uploading
 from workers import retaining, sweeper
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -43,6 +45,11 @@ KEPT = {
     "errors": retaining.ERRORS_KEPT,
     "events": sweeper.KEPT,
     "geocodes": FOUND_IS_KEPT,
+    "trips": uploading.TRIPS_KEPT,
+    "trip_parts": uploading.PARTS_KEPT,
+    "device_keys": devices.KEY_LIFE,
+    "device_days": devices.DAY_KEPT,
+    "traces": timedelta(days=Settings().research_days),
 }
 
 _KEY_ROW = re.compile(r"^\| `([a-z_]+)` \| [^|]+ \| ([^|]+) \|", re.MULTILINE)

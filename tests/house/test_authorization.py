@@ -48,6 +48,7 @@ STAFF_TOO: Mapping[str, Permission] = {"redactions.redact": Permission.WORK_REPO
 #: Extra keys that an operation declares although they look like an identity, and why.
 DECLARED: Mapping[tuple[str, str], str] = {
     ("intake.submit_report", "id"): "made by the client, so that a retry is the same report",
+    ("trips.send_trip", "id"): "made by the phone, so that sending again is the same trip",
     ("staff.move_report", "status"): "what the operation is for",
     ("people.give_role", "role"): "what the operation is for; no wider than one's own",
     ("people.invite", "role"): "what the operation is for; no wider than one's own",

@@ -165,12 +165,12 @@ def test_thirty_drives_from_home_to_work_lead_nowhere(
             continue
         defects = stored(session, RoadDefect) if "defect_id" in rule.arguments else [None]
         for defect in defects:
-            known = {
+            named: dict[str, Any] = {
                 "defect_id": defect and defect.id,
                 "jurisdiction": city.code,
                 "code": city.code,
             }
-            built = rule.build({name: known[name] for name in rule.arguments})
+            built = rule.build({name: named[name] for name in rule.arguments})
             assert built is not None
             query = {} if rule.arguments else {"bbox": box}
             answer = client.get(built[1], query_string=query, follow_redirects=True)
@@ -245,8 +245,9 @@ def test_research_keeps_a_trace_without_its_ends_its_device_and_its_day(
     [trace] = session.scalars(sa.select(ResearchTrace))
     assert trace.driven_on.day == 1
     out = tmp_path / "traces"
-    with app.app_context():
-        export_traces_command.callback(out)  # type: ignore[misc]
+    run = app.test_cli_runner().invoke(export_traces_command, [str(out)])
+    assert run.exit_code == 0, run.output
+    assert "1 traces" in run.output
     with (out / "traces.csv").open(encoding="utf-8") as file:
         [row] = list(csv.DictReader(file))
     assert row == {"file": "trace-000001.parquet", "month": f"{trace.driven_on:%Y-%m}"}

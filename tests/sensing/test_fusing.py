@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import h3.api.basic_int as h3
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from core.db import transaction
 from core.models import OutboxEvent
+from geo import jurisdictions
 from sensing import clustering, fusing, signal
 from sensing.clustering import ROW, TOTAL, Evidence, Rows
 from sensing.models import RoadDefect, RoadRepair, RoadSighting, RoadTotal
@@ -147,7 +149,7 @@ def test_what_lies_in_no_city_is_counted_and_is_nobodys_defect(
     assert stored(session, RoadDefect) == []
     new_jurisdiction(session, centre=START)
     session.commit()
-    fusing.jurisdictions.forget()
+    jurisdictions.forget()
     fusing.refreshed(session, felt[0]["cell"].tolist(), now=NOW)
     assert stored(session, RoadDefect) != []
 
@@ -195,7 +197,7 @@ def test_a_repair_takes_the_evidence_before_it_and_only_that(
 
 def test_numbers_of_every_kind_come_back_as_they_went(session: Session) -> None:
     rows = np.zeros(2, dtype=ROW)
-    cells = [int(cell) for cell in clustering.h3.grid_disk(0x8C1FB466D8A01FF, 1)][:2]
+    cells = [int(cell) for cell in h3.grid_disk(0x8C1FB466D8A01FF, 1)][:2]
     rows["cell"], rows["octant"], rows["day"] = sorted(cells), [0, 7], [20_000, 20_001]
     rows["passes"], rows["strong"], rows["north"] = 2**20, 1, [-(2**40), 2**40]
     fusing._add(session, RoadSighting, rows, ROW, clustering.KEY)
