@@ -2,8 +2,8 @@
 
 1. In the request, before the transaction: checked and staged by `reports.media`.
 2. In its transaction: `insert` stores a row and emits `asset_photo.staged`.
-3. In a task: `waiting`, `reports.media.cleaning.clean`, `record`: no byte is shown that was not decoded and
-   encoded anew, without EXIF and position.
+3. In a task: `waiting`, `reports.media.cleaning.clean`, `record`: no byte is shown that was not
+   decoded and encoded anew, without EXIF and position.
 4. `forget` hides photos; `ripe`, `reports.media.deleting.delete` and `settle` take their files
    away, after a year those of everybody.
 """
