@@ -124,6 +124,12 @@ def _queues() -> Iterable[GaugeMetricFamily]:
                 " WHERE state = 'waiting' OR state = 'stuck' GROUP BY 1, 2"
             )
         ).all()
+        weather = db.session.execute(
+            sa.text(
+                "SELECT jurisdictions.code, source, failures FROM weather_looks"
+                " JOIN jurisdictions ON jurisdictions.id = jurisdiction_id"
+            )
+        ).all()
     except sa.exc.SQLAlchemyError:
         yield GaugeMetricFamily(*up, value=0)
         return
@@ -157,3 +163,11 @@ def _queues() -> Iterable[GaugeMetricFamily]:
     for endpoint, state, count in forwarded:
         forwardings.add_metric([endpoint, state], count)
     yield forwardings
+    failures = GaugeMetricFamily(
+        "riverain_weather_failures",
+        "How often in a row a weather service has not answered for a city's campaigns.",
+        labels=["jurisdiction", "source"],
+    )
+    for jurisdiction, source, count in weather:
+        failures.add_metric([jurisdiction, source], count)
+    yield failures

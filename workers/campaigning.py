@@ -33,7 +33,7 @@ log = structlog.get_logger()
 ROUNDS = 20
 
 #: No further city is asked about after so long; its lease ends, and the next beat asks.
-_LOOKING_S = 70.0
+_LOOKING_S = 30.0
 
 
 @shared_task(name="campaigns.keep")

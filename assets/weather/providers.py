@@ -7,6 +7,7 @@ exception: the next beat asks again. Never in a transaction.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,9 @@ MAX_BYTES = 4 * 1024 * 1024
 
 #: An entry that only says where its alert is costs a call of its own.
 MOST_LINKS = 30
+
+#: No further one is followed after so many seconds: other cities wait.
+LINKS_S = 20.0
 
 #: So many days are asked for: the longest that a campaign looks ahead.
 DAYS_AHEAD = 4
@@ -143,7 +147,7 @@ class OpenMeteo:
 
 @dataclass(frozen=True, slots=True)
 class CapFeed:
-    """A CAP alert or a feed of them; a city may have its own."""
+    """A CAP alert or a feed of them, of a server or in a file; a city may have its own."""
 
     urls: Mapping[str, str]
     reach: Reach
@@ -153,9 +157,15 @@ class CapFeed:
         url = self.urls.get(where.code) or self.urls.get("")
         if url is None:
             return []
+        path = _path(url)
+        if path is not None:
+            return WeatherFile(path).alerts(where)
         feed = _read_alerts(self.reach.get(url))
         found = list(feed.alerts)
+        stop_at = time.monotonic() + LINKS_S
         for link in feed.links[:MOST_LINKS]:
+            if time.monotonic() >= stop_at:
+                break
             # One that cannot be had says nothing against the others.
             try:
                 found += _read_alerts(self.reach.get(urljoin(url, link))).alerts
@@ -238,8 +248,7 @@ def providers_of(
         forecast = OpenMeteo(forecast_url, reach) if path is None else WeatherFile(path)
     urls = urls_by_city(alert_urls)
     if urls:
-        path = _path(urls.get("", ""))
-        alerts = CapFeed(urls, reach) if path is None else WeatherFile(path)
+        alerts = CapFeed(urls, reach)
     return Providers(forecast, alerts)
 
 

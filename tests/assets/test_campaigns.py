@@ -887,6 +887,9 @@ def test_weather_that_is_away_is_counted_and_asked_again(
     url = f"/api/v1/volunteers/{city.code}/weather"
     [shown] = client.get(url, headers=coordinator.headers).json["items"]
     assert (shown["source"], shown["failures"], shown["fault"]) == ("forecast", 2, "timeout")
+    measured = client.get("/metrics").text
+    labels = f'jurisdiction="{city.code}",source="forecast"'
+    assert f"riverain_weather_failures{{{labels}}} 2.0" in measured
     sky.says = snow(utc_now())
     with app.app_context():
         assert campaigning.look(Providers(forecast=sky), {}) == 1

@@ -506,9 +506,10 @@ def test_a_file_says_the_weather_of_every_city_or_of_each(tmp_path: Path) -> Non
     assert [fault.reason for fault in asked.look(WHERE).faults] == ["no_file"]
     xml = tmp_path / "alert.xml"
     xml.write_text(cap())
-    found_alerts = providers_of(None, xml.as_uri()).look(WHERE).alerts
-    assert found_alerts is not None
-    assert len(found_alerts) == 1
+    for given in (xml.as_uri(), f"paris=https://a.example montpellier={xml.as_uri()}"):
+        found_alerts = providers_of(None, given).look(WHERE).alerts
+        assert found_alerts is not None
+        assert len(found_alerts) == 1
 
 
 def test_nobody_is_asked_where_nobody_is_set_up() -> None:
