@@ -23,6 +23,7 @@ from core.db import transaction
 from geo import cells
 from geo.measures import Point
 from reports.models import HistoryEntry, ServiceRequest
+from reports.triage import triage
 from reports.vocabulary import Status
 from tests.factories import COMEDIE, new_jurisdiction, new_report, new_service, new_team
 from tests.reports.duplicates.crowd import work
@@ -158,6 +159,38 @@ def test_whoever_is_looked_at_first_the_oldest_of_the_well_placed_leads(
             sa.select(ServiceRequest.id).where(ServiceRequest.parent_id.is_(None))
         ).one()
         assert leader == ids[placed.index(True)]
+
+
+def test_who_has_a_duplicate_that_somebody_holds_keeps_the_lead_and_nobody_waits(
+    committed_db: Flask, database_url: str
+) -> None:
+    now = utc_now()
+    with committed_db.app_context(), transaction() as session:
+        city = new_jurisdiction(session)
+        new_team(session, city)
+        service = new_service(session, city, duplicate_radius_m=RADIUS_M)
+        first, second, late = (
+            new_report(session, service, requested_at=now - timedelta(minutes=minutes)).id
+            for minutes in (20, 10, 30)
+        )
+    with committed_db.app_context():
+        for report_id in (first, second):
+            with transaction() as session:
+                triage(session, [report_id], now=now)
+        engine = sa.create_engine(database_url)
+        with engine.begin() as somebody:
+            somebody.execute(
+                sa.text("SELECT FROM service_requests WHERE id = :id FOR UPDATE"), {"id": second}
+            )
+            with transaction() as session:
+                session.execute(sa.text("SET LOCAL lock_timeout = '2s'"))
+                triage(session, [late], now=now)
+        engine.dispose()
+        with transaction() as session:
+            parents = dict(
+                session.execute(sa.select(ServiceRequest.id, ServiceRequest.parent_id)).all()
+            )
+    assert parents == {first: None, second: first, late: first}
 
 
 def test_twenty_come_back_at_once_and_open_their_report_once(
