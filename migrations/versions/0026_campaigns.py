@@ -23,6 +23,10 @@ def upgrade() -> None:
         sa.Column("area_layer", sa.Text(), nullable=True, comment="null: no area was named"),
     )
     op.add_column("volunteer_messages", sa.Column("area_code", sa.Text(), nullable=True))
+    # The model has had it from the start; 0022 left it out.
+    op.create_index(
+        "ix_volunteer_messages_jurisdiction_id", "volunteer_messages", ["jurisdiction_id"]
+    )
     op.create_table(
         "weather_looks",
         sa.Column("jurisdiction_id", sa.SmallInteger(), nullable=False),
@@ -358,5 +362,6 @@ def downgrade() -> None:
     op.drop_table("campaigns")
     op.drop_table("weather_events")
     op.drop_table("weather_looks")
+    op.drop_index("ix_volunteer_messages_jurisdiction_id", "volunteer_messages")
     op.drop_column("volunteer_messages", "area_code")
     op.drop_column("volunteer_messages", "area_layer")
