@@ -87,4 +87,6 @@ def main(name: str) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] not in [[role] for role in ROLES]:
+        sys.exit(f"Say which worker to start: one of {', '.join(ROLES)}.")
     sys.exit(main(sys.argv[1]))

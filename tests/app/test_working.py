@@ -59,6 +59,12 @@ def test_the_celery_script_finds_the_application(environment: dict[str, str]) ->
     assert "task_queues" in done.stdout, done.stderr
 
 
+def test_a_worker_that_there_is_not_is_refused_in_a_sentence(environment: dict[str, str]) -> None:
+    done = run([sys.executable, "-m", "app.working", "boss"], environment)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "worker, courier" in done.stderr
+
+
 def test_our_two_workers_take_every_queue_between_them() -> None:
     assert sorted(name for role in ROLES.values() for name in role.queues) == sorted(QUEUES)
 
