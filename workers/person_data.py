@@ -233,6 +233,9 @@ care.json                 Ce que vous avez fait pour des équipements, quand et 
 help_requests.json        Les signalements pour lesquels vous avez été sollicité comme bénévole, et
                           votre réponse.
 care_calls.json           Les équipements dont vous avez signalé qu’il fallait s’en occuper.
+campaign_letters.json     Les équipements au sujet desquels des campagnes vous ont écrit, et vos
+                          réponses.
+campaigns_refused.json    Les villes dont vous ne voulez plus recevoir de campagnes.
 corrections.json          Ce que vous avez proposé de corriger au registre, et ce qu’il en est.
 confirmations.json        Les corrections d’autres personnes que vous avez confirmées.
 waiting_lists.json        Les listes d’attente où vous êtes inscrit.
@@ -275,6 +278,8 @@ adoption_history.json     What happened to these adoptions, and when.
 care.json                 What you did for assets, when, and for how many minutes.
 help_requests.json        Reports that you were asked about as a volunteer, and what you said.
 care_calls.json           Assets of which you said that they need care.
+campaign_letters.json     Assets that campaigns wrote to you about, and what you answered.
+campaigns_refused.json    Cities whose campaigns you do not want any more.
 corrections.json          What you said is wrong in the register, and what became of it.
 confirmations.json        Corrections of others that you confirmed.
 waiting_lists.json        The waiting lists that you are on.
