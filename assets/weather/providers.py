@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import url2pathname
 
@@ -21,8 +21,10 @@ from assets.weather.forecasts import UnreadableWeatherError
 from assets.weather.rules import Alert, AlertInfo, Forecast
 from assets.weather.vocabulary import Source
 from core.outgoing import Allowance, Outgoing, OutgoingError
-from geo.areas import Boundary, Polygon, PolygonError
 from geo.measures import Point
+
+if TYPE_CHECKING:
+    from geo.areas import Boundary
 
 #: The worst day of a country's feed; a forecast is a hundredth of it.
 MAX_BYTES = 4 * 1024 * 1024
@@ -278,6 +280,9 @@ def holding_in(where: Where, alert: Alert) -> list[AlertInfo]:
 
 
 def _holds(where: Where, info: AlertInfo) -> bool:
+    # Polygons are large, and most of the processes that know of campaigns read no alert.
+    from geo.areas import Polygon, PolygonError
+
     if info.area.geocodes & where.geocodes:
         return True
     for centre, radius_m in info.area.circles:
