@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import redis
 import sqlalchemy as sa
@@ -37,6 +38,12 @@ from geo import jurisdictions
 TEMPLATE = "riverain_template"
 
 REAL_NOBODYS_HASH = passwords.NOBODYS_HASH
+
+# How fast a shared machine is says nothing about an example.
+hypothesis.settings.register_profile(
+    "riverain", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("riverain")
 
 #: Says nothing about production; it only has to be the same all through a run.
 SECRET_KEY = "the key of the test run, long enough for every derivation"
