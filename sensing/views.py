@@ -18,7 +18,7 @@ from flask.typing import ResponseReturnValue
 from flask_smorest import Blueprint
 
 from accounts.access import DEVICE, EVERYONE, allow, device_key
-from core.api import keep_nowhere
+from core.api import PayloadError, keep_nowhere
 from core.clock import utc_now
 from core.db import reading, transaction
 from core.errors import DomainError, InvalidError, UnavailableError
@@ -177,6 +177,7 @@ def send_trip(query: dict[str, Any]) -> ResponseReturnValue:
         body = _body(MOST_BYTES)
         with _door().reading():
             sent = read_samples(body, is_gzip=_is_gzip())
+            _refuse_unknown(sent)
             upload = Upload(device, query.get("id") or _id_in(sent))
             content = upload.content(body)
             with reading() as session:
@@ -386,6 +387,17 @@ def _is_gzip() -> bool:
     """Whether its sender calls the body gzip."""
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     return encoding == "gzip" or request.mimetype in ("application/gzip", "application/x-gzip")
+
+
+def _refuse_unknown(sent: Sent) -> None:
+    """Whatever else a document says is no part of a trip.
+
+    Raises:
+        PayloadError: names it.
+    """
+    unknown = sorted(set(map(str, sent.said)) - {"id", "research"})
+    if unknown:
+        raise PayloadError({name: ["Unknown field."] for name in unknown[:20]})
 
 
 def _id_in(sent: Sent) -> UUID:

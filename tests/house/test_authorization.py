@@ -41,6 +41,7 @@ from tests.house.walking import (
     stored_state,
     undone,
 )
+from tests.sensing.phones import new_device
 
 #: Operations for the holder of a token that staff may do too, with what they need for it.
 STAFF_TOO: Mapping[str, Permission] = {"redactions.redact": Permission.WORK_REPORTS}
@@ -407,6 +408,7 @@ def test_no_body_says_who_somebody_is(
     document = client.get("/api/v1/openapi.json").get_json()
     admin = world.callers["admin"]
     place = world.places[Where.OWN]
+    phone = new_device(client)
     before = stored_state(session)
     walked = 0
     for route in routes(app):
@@ -423,7 +425,7 @@ def test_no_body_says_who_somebody_is(
             answer = client.open(
                 route.url(place),
                 method=route.method,
-                headers=dict(admin.headers),
+                headers=phone if route.access.gate is Gate.DEVICE else dict(admin.headers),
                 json={**BODIES[route.endpoint](place), key: "01890a5d-ac96-774b-bcce-b302099a8057"},
             )
             assert answer.status_code == 422, (route.label, key, answer.json)
