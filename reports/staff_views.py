@@ -319,7 +319,7 @@ def choose_asset(payload: dict[str, Any], report_id: UUID) -> Response:
 @blueprint.response(200, StaffReportOut)
 @blueprint.alt_response(409, description="Nobody has said which asset it is about, or it is over.")
 @blueprint.alt_response(412, description="Somebody changed it since.")
-def release_asset(report_id: UUID) -> Response:
+def withdraw_asset(report_id: UUID) -> Response:
     """Take back what a person said of the asset: it is looked for again by itself."""
     session, actor, now = db.session(), current_actor(), utc_now()
     report = _taken(session, report_id, Permission.TRIAGE_REPORTS)

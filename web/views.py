@@ -31,8 +31,8 @@ from web.home import Installation
 __all__ = [
     "account",
     "adopting",
-    "asset_forms",
     "asset",
+    "asset_forms",
     "campaigning",
     "caring",
     "doubting",

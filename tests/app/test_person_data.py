@@ -42,6 +42,7 @@ from geo.models import Jurisdiction
 from notifications.models import Delivery, PushSubscription
 from reports.history import SYSTEM, Author, Entry, add_note, append
 from reports.masking import MARK
+from reports.media import cleaning
 from reports.media.staging import cleaned_key, staged_key
 from reports.models import Follower, HistoryEntry, Photo, ServiceRequest
 from reports.storage import Folder
@@ -360,7 +361,7 @@ def test_killed_in_the_middle_it_is_simply_run_again(
         with transaction() as session:
             fill(session, storage, data_dir)
         for module, name in (
-            (person_data.media, "record"),
+            (cleaning, "record"),
             (person_data.accounts_data, "erase"),
             (person_data.audit, "record"),
             (person_data.retaining, "delete_files"),

@@ -241,7 +241,7 @@ def test_what_staff_said_can_be_taken_back_and_is_looked_for_again(
     assert link(session, report) == 1
     assert (report.asset_id, (report.asset_link or {})["by"]) == (near.id, "nearest")
     audited = stored(session, AuditEntry, action="report.changed")
-    assert [each.data["what"] for each in audited] == ["choose_asset", "release_asset"]
+    assert [each.data["what"] for each in audited] == ["choose_asset", "withdraw_asset"]
 
 
 def test_reports_that_staff_say_are_of_one_asset_are_told_to_be_alike(

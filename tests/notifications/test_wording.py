@@ -86,6 +86,9 @@ VOLUNTEER = Facts(
     until="20 mars 2026",
     link="https://r.example/a",
     contact="benevoles@ville.example",
+    service="Borne d’incendie sous la neige",
+    address="12 rue de la Loge",
+    other_link="https://r.example/b",
 )
 
 #: Everything that can have happened, as the events say it.
@@ -98,6 +101,7 @@ TURNS = {
     Occasion.HANDOVER: ("",),
     Occasion.HANDOVER_ANSWERED: ("accepted", "refused", "expired"),
     Occasion.CARE_NEEDED: ("",),
+    Occasion.HELP_ASKED: ("at", "near"),
     Occasion.VOLUNTEER_MESSAGE: ("Réunion mardi",),
     Occasion.CAMPAIGN: ("Il va neiger",),
     Occasion.CAMPAIGN_FOLLOW_UP: ("Il va neiger",),
