@@ -253,6 +253,17 @@ def test_a_device_that_changes_its_network_is_still_one(client: FlaskClient) -> 
     assert report(client, "192.0.2.99") == 200
 
 
+def test_the_key_of_a_sensing_device_counts_as_a_device_and_is_stored_nowhere(
+    client: FlaskClient, valkey: redis.Redis
+) -> None:
+    key = f"rvd_{'k' * 43}"
+    headers = {"Authorization": f"Bearer {key}"}
+    answers = [report(client, f"192.0.2.{number}", **headers) for number in range(31)]
+    assert answers == [200] * 30 + [429]
+    assert report(client, "192.0.2.99") == 200
+    assert not any(b"kkk" in name for name in valkey.scan_iter("*"))
+
+
 def test_naming_ever_new_devices_does_not_replace_the_address(client: FlaskClient) -> None:
     answers = [report(client, **{"X-Device-Id": str(uuid.uuid4())}) for _ in range(101)]
     assert answers == [200] * 100 + [429]
