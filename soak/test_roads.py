@@ -65,7 +65,6 @@ def test_a_fleet_finds_what_is_planted_and_sees_it_mended(installation: Installa
     planted = planted_in(tours)
     holes = [(each, point) for each, point in planted if is_to_mend(each)]
     others = [(each, point) for each, point in planted if not is_to_mend(each)]
-    installation.start_servers()
     app = create_app(installation.settings)
     with serving(app) as port:
         with time_machine.travel(FIRST_DAY, tick=False), app.app_context():
