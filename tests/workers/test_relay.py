@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import threading
 import time
@@ -22,8 +23,8 @@ from notifications.events import DELIVERY_QUEUED
 from reports import events
 from tests.factories import stored
 from workers import relay as relaying
-from workers import sweeper, volunteering
-from workers.celery_app import new_celery
+from workers import sweeper
+from workers.celery_app import TASK_MODULES, new_celery
 from workers.heartbeat import HEARTBEAT_KEY, beat
 from workers.relay import Relay
 from workers.schedule import JOBS
@@ -158,7 +159,7 @@ def test_every_job_of_the_clock_is_a_task_and_runs_on_an_empty_house(
 ) -> None:
     tasks = {
         value.name: value
-        for module in (sweeper, volunteering)
+        for module in map(importlib.import_module, TASK_MODULES)
         for value in vars(module).values()
         if issubclass(type(value), Proxy)
     }
