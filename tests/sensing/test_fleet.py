@@ -119,7 +119,7 @@ def test_twenty_phones_find_holes_and_see_them_mended(
     # Ten trips may have missed it; they cannot have found it mended.
     assert states_at([its_place])[0] in ("open", "repaired")
     assert report.status in (Status.REOPENED, Status.RESOLVED, Status.TRIAGED)
-    assert forgotten.kind in fleet.ACTIONABLE
+    assert is_to_mend(forgotten)
     assert NEAR_M > 20.0
 
     # Where they drove, how rough it is was estimated too.
