@@ -256,7 +256,7 @@ def list_rounds(query: dict[str, Any], campaign_id: UUID) -> Response:
 @blueprint.arguments(CampaignAnswersQuery, location="query")
 @blueprint.response(200, CampaignAnswerListOut)
 @blueprint.alt_response(404, description=_NOT_THERE)
-def list_answers(query: dict[str, Any], campaign_id: UUID) -> Response:
+def list_campaign_answers(query: dict[str, Any], campaign_id: UUID) -> Response:
     """What was said asset by asset; with `answer=help` those that need somebody."""
     with reading() as session:
         campaign = _found(session, campaign_id)
