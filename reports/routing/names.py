@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.text import fold
 from reports.routing.rules import Comparison, Condition, Rule, RuleFault, Subject, fault_at
 
 
@@ -67,7 +68,7 @@ def _check_condition(condition: Condition, rule: Rule, names: Vocabulary) -> lis
             return [
                 fault_at(place, '""', "there is no word between the quotes")
                 for word, place in condition.words()
-                if not word.strip()
+                if not fold(word)
             ]
         case Subject.AREA:
             return _check_area(condition, names)

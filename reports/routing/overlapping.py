@@ -16,6 +16,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from core.text import fold
 from reports.routing.rules import Comparison, Condition, Rule, RuleFault, Subject
 
 #: Single cases of one rule that are looked at; of longer rules only the whole.
@@ -25,7 +26,7 @@ _MOST_CASES = 4_000
 _SINGLE = (Subject.SERVICE, Subject.GROUP, Subject.SOURCE, Subject.OWNER, Subject.HOURS)
 
 #: Of which the values of a condition may be looked at one by one.
-_SPLIT = (*_SINGLE, Subject.AREA)
+_SPLIT = (*_SINGLE, Subject.AREA, Subject.WORDS)
 
 
 def warnings(rules: Sequence[Rule], group_of: Mapping[str, str]) -> list[RuleFault]:
@@ -109,7 +110,7 @@ def _follows(given: Condition, wanted: Condition) -> bool:
         apart = not set(given.values) & set(wanted.values)
         return wanted.negated and apart and given.subject in _SINGLE
     if given.negated:
-        return given.comparison is wanted.comparison and set(wanted.values) <= set(given.values)
+        return given.comparison is wanted.comparison and _all_are(wanted, given)
     if given.comparison is not wanted.comparison:
         return False
     if given.comparison is Comparison.AT_LEAST:
@@ -118,7 +119,16 @@ def _follows(given: Condition, wanted: Condition) -> bool:
         return float(given.values[0]) <= float(wanted.values[0])
     if given.subject is Subject.SEASON:
         return given.values == wanted.values
-    return set(given.values) <= set(wanted.values)
+    return _all_are(given, wanted)
+
+
+def _all_are(given: Condition, wanted: Condition) -> bool:
+    """Whether each value of the one condition is, or says, one of the other's."""
+    if given.subject is not Subject.WORDS:
+        return set(given.values) <= set(wanted.values)
+    # As they are looked for: folded, and whoever writes "gas leak" has written "leak".
+    sought = [f" {fold(value)} " for value in wanted.values]
+    return all(any(words in f" {fold(value)} " for words in sought) for value in given.values)
 
 
 def _overlap(first: Rule, second: Rule, group_of: Mapping[str, str]) -> bool:
@@ -167,7 +177,7 @@ def _exclude(one: Condition, other: Condition) -> bool:
         return False
     if one.negated or other.negated:
         bare, negated = (other, one) if one.negated else (one, other)
-        return bare.comparison is Comparison.IS and set(bare.values) <= set(negated.values)
+        return bare.comparison is Comparison.IS and _all_are(bare, negated)
     if Comparison.IS is one.comparison is other.comparison and one.subject in _SINGLE:
         return not common
     if {one.comparison, other.comparison} == {Comparison.AT_LEAST, Comparison.AT_MOST}:

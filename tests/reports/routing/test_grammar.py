@@ -193,6 +193,8 @@ def test_nothing_may_follow_otherwise() -> None:
         ("rule a when in wards: w1, w9 then team roads", [(1, "w9")]),
         ("rule a when source fax then team roads", [(1, "fax")]),
         ('rule a when words " " then team roads', [(1, '""')]),
+        # It would fit every report without a description.
+        ('rule a when words "leak", "…!", "🚧" then team roads', [(1, '""'), (1, '""')]),
         ("rule a when attribute danger is yes then team roads", []),
         ("rule a when attribute danger is maybe then team roads", [(1, "maybe")]),
         ("rule a when attribute colour is red then team roads", [(1, "colour")]),

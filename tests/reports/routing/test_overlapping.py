@@ -34,6 +34,13 @@ def told(text: str) -> list[tuple[int, str, str]]:
         ),
         "rule a when not source app then team x\nrule b when source phone then team y",
         "rule a when not in wards: w1 then team x\nrule b when not in wards: w1, w2 then team y",
+        'rule a when words "Fuite d’eau" then team x\nrule b when words "fuite d\'eau" then team y',
+        'rule a when words "leak" then team x\nrule b when words "gas leak", "LEAK" then team y',
+        (
+            'rule a when not words "leak" then team x\n'
+            'rule b when not words "leak", "gas" then team y'
+        ),
+        ('rule a when not words "gas leak" then team x\nrule b when not words "leak" then team y'),
     ],
 )
 def test_a_rule_that_an_earlier_one_leaves_nothing_never_applies(text: str) -> None:
@@ -50,6 +57,26 @@ def test_several_earlier_rules_together_leave_nothing() -> None:
     )
     assert word == "c"
     assert "rules b (line 2), a (line 1)" in reason
+
+
+def test_several_earlier_rules_together_look_for_all_the_words() -> None:
+    [(_, word, reason)] = told(
+        'rule a when words "leak" then team x\n'
+        'rule b when words "geyser" then team y\n'
+        'rule c when words "geyser", "gas leak" then team z'
+    )
+    assert word == "c"
+    assert "rules b (line 2), a (line 1)" in reason
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("gas leak", "leak"), ("leak", "leaks"), ("leak", 'leak of gas", "geyser')],
+)
+def test_words_that_leave_something_are_no_reason_to_warn(first: str, second: str) -> None:
+    assert not told(
+        f'rule a when words "{first}" then team x\nrule b when words "{second}" then team y'
+    )
 
 
 def test_an_accidental_meeting_says_which_rules_and_where() -> None:
