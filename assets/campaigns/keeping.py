@@ -260,7 +260,13 @@ def remarks(wish: Wish, *, has_forecast: bool, has_alerts: bool) -> list[Remark]
     found += [
         Remark("language_missing", language) for language in LANGUAGES if language not in wish.words
     ]
-    if wish.trigger is Trigger.WEATHER:
+    if wish.trigger is not Trigger.WEATHER:
+        found += [
+            Remark("no_weather_to_tell", language)
+            for language, own in sorted(wish.words.items())
+            if any("{weather}" in own[part] for part in ("subject", "text"))
+        ]
+    else:
         awaited = awaited_of(wish.trigger, wish.awaited)
         is_alert = isinstance(awaited, AwaitedAlert)
         if not (has_alerts if is_alert else has_forecast):

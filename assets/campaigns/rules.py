@@ -22,6 +22,21 @@ PLACEHOLDERS: Mapping[str, str] = {
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
+#: Stands for a placeholder without a value while its surroundings are mended: private use, which
+#: nobody types.
+_HOLE = "\ue000"
+
+#: What goes with a hole, the first that fits first: its brackets; the sentence that is nothing
+#: else; the sign that led to it at the end of a sentence.
+_MENDED = (
+    (re.compile(r"[ \t]{2,}"), " "),
+    (re.compile(rf"[ \t]?[(\[]{_HOLE}[)\]]"), ""),
+    (re.compile(rf"(^|[.!?…]|\n)([ \t]?){_HOLE}\s*[.,;:!?…]+[ \t]?"), r"\1\2"),
+    (re.compile(rf"[ \t]?[\u00a0\u202f]?[,;:–—-]?[ \t]?{_HOLE}(?=[.!?…]|\n|$)"), ""),
+    (re.compile(_HOLE), ""),
+    (re.compile(r"[ \t]{2,}"), " "),
+)
+
 #: Text messages cut a campaign's words here.
 SMS_TEXT = 120
 
@@ -46,9 +61,11 @@ def unknown_placeholders(text: str) -> list[str]:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """The words with their placeholders filled in; an empty one leaves no double space."""
-    made = _PLACEHOLDER.sub(lambda found: values.get(found.group(1), ""), text)
-    return re.sub(r"[ \t]{2,}", " ", made).strip()
+    """The words with their placeholders filled in; an empty one leaves no trace of itself."""
+    made = _PLACEHOLDER.sub(lambda found: values.get(found.group(1)) or _HOLE, text)
+    for pattern, instead in _MENDED:
+        made = pattern.sub(instead, made)
+    return made.strip()
 
 
 def is_on(day: date, starts_on: date, ends_on: date, season: Season | None) -> bool:

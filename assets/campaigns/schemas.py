@@ -217,7 +217,10 @@ class CampaignRemarkOut(Schema):
 
     code = fields.String(
         required=True,
-        metadata={"description": "too_long_for_sms, language_missing, nobody_asked_about_weather"},
+        metadata={
+            "description": "too_long_for_sms, language_missing, nobody_asked_about_weather,"
+            " no_weather_to_tell"
+        },
     )
     language = fields.String(required=True, allow_none=True)
     length = fields.Integer(required=True, allow_none=True)

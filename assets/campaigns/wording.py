@@ -88,7 +88,9 @@ def words_for(
         "weather": _weather(foreseen, place, lang),
     }
     own = pick_words(words, lang, place.default_locale)
-    return Words(filled(own["subject"], values), filled(own["text"], values))
+    # A subject of nothing but the weather, and the round was sent by hand.
+    subject = filled(own["subject"], values) or values["asset"]
+    return Words(subject, filled(own["text"], values))
 
 
 def pick_words(words: Mapping[str, Any], lang: str, default: str) -> Mapping[str, str]:

@@ -222,6 +222,15 @@ def test_words_hold_known_placeholders_only(text: str, unknown: list[str]) -> No
 
 def test_a_placeholder_without_a_value_leaves_no_hole() -> None:
     assert filled("Now {weather} in {city}.", {"city": "Boston"}) == "Now in Boston."
+    for text, without in (
+        ("{weather}. Please clear {city}.", "Please clear Boston."),
+        ("It matters. {weather}! Go.", "It matters. Go."),
+        ("Dégagez {city} : {weather}.", "Dégagez Boston."),
+        ("Snow ({weather}) in {city}", "Snow in Boston"),
+        ("{weather}", ""),
+        ("Hello\n{weather}.\nGo to {city}.", "Hello\n\nGo to Boston."),
+    ):
+        assert filled(text, {"weather": "", "city": "Boston"}) == without
     # What is filled in is not filled in again.
     assert filled("{asset}", {"asset": "{city}", "city": "Boston"}) == "{city}"
 
@@ -472,6 +481,12 @@ def test_the_preview_counts_and_shows_letters_without_a_name(
     assert "Secret" not in shown.text
     assert "@" not in shown.text
     assert stored(session, Campaign) == []
+    # A campaign that is sent by hand knows no weather: no word of it, and no empty subject.
+    sent = body(city, kind, words={"en": {"subject": "{weather}", "text": "{weather}. Clear it."}})
+    dry = client.post("/api/v1/campaigns/preview", json=sent, headers=coordinator.headers).json
+    assert {"code": "no_weather_to_tell", "language": "en", "length": None} in dry["remarks"]
+    assert {each["text"] for each in dry["examples"]} == {"Clear it."}
+    assert all(each["subject"] for each in dry["examples"])
     made = make(client, coordinator, body(city, kind)).json
     examples = client.get(
         f"/api/v1/campaigns/{made['id']}/preview", headers=coordinator.headers
