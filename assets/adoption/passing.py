@@ -62,7 +62,8 @@ def offer(
         adoption_id=adoption.id,
         email=email,
         state=HandoverState.OFFERED.value,
-        locale=person.locale or "",
+        # The reader's language where they have said one; who offers never learns which.
+        locale=_locale_of(session, email) or person.locale or "",
         offered_at=now,
         until=now + HANDOVER_FOR,
     )
@@ -71,6 +72,12 @@ def offer(
     holding.note(session, adoption, Entry.HANDOVER_OFFERED, person_id, now)
     _tell(session, events.HANDOVER_OFFERED, adoption, handover)
     return handover
+
+
+def _locale_of(session: Session, email: str) -> str | None:
+    return session.scalar(
+        sa.select(Person.locale).where(Person.email == email, Person.verified_at.is_not(None))
+    )
 
 
 def withdraw(session: Session, person_id: UUID, asset_id: UUID, *, now: datetime) -> None:

@@ -544,6 +544,21 @@ def test_a_hand_over_needs_the_other_sides_word(
     assert event.data["answer"] == "accepted"
 
 
+def test_a_hand_over_is_offered_in_the_language_of_who_reads_it(
+    client: FlaskClient, session: Session, asset: Asset
+) -> None:
+    ana, ben = new_citizen(session, locale="en"), new_citizen(session, locale="fr")
+    adopt(client, asset, ana)
+    for email in (ben.person.email, "nobody-we-know@ville.example"):
+        body = {"email": email}
+        assert (
+            client.post(at(asset, "/handover"), json=body, headers=ana.headers).status_code == 201
+        )
+        client.delete(at(asset, "/handover"), headers=ana.headers)
+    known, unknown = sorted(stored(session, Handover), key=lambda each: each.offered_at)
+    assert (known.locale, unknown.locale) == ("fr", "en")
+
+
 def test_a_hand_over_is_refused_withdrawn_or_ends(
     client: FlaskClient, session: Session, asset: Asset
 ) -> None:
