@@ -52,21 +52,21 @@ def reach(
     *,
     kind_id: int,
     area: tuple[str, str] | None,
-    event_key: str | None = None,
+    event_keys: Sequence[str] = (),
 ) -> Reach:
     """Everybody whom it concerns and who wants campaigns.
 
     Args:
-        event_key: without those who were written to about that asset for this event already.
+        event_keys: without those who were written to about that asset for these already.
     """
     refused = sa.exists().where(
         CampaignRefusal.person_id == Adoption.person_id,
         CampaignRefusal.jurisdiction_id == place.id,
     )
     but = [sa.not_(refused)]
-    if event_key is not None:
+    if event_keys:
         asked = sa.exists().where(
-            CampaignAsk.event_key == event_key, CampaignAsk.adoption_id == Adoption.id
+            CampaignAsk.event_key.in_(event_keys), CampaignAsk.adoption_id == Adoption.id
         )
         but.append(sa.not_(asked))
     return Reach(addressing.adopters(session, place, Aim(kind_id, area), *but))

@@ -11,7 +11,7 @@ campaign pauses and says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -42,12 +42,15 @@ from assets.weather import watching
 from assets.weather.models import WeatherEvent
 from assets.weather.providers import Outlook, Where, holding_in
 from assets.weather.rules import (
+    EVENT_AT_MOST,
+    GAP,
     Awaited,
     AwaitedAlert,
     Foreseen,
     alerted,
     foreseen,
     in_force,
+    is_same_weather,
 )
 from assets.weather.vocabulary import Source
 from core.ids import new_id
@@ -188,6 +191,7 @@ def by_weather(
         made = _by_itself(
             session, campaign, place, key, Trigger.WEATHER,
             limit=limit, now=now, event=event, found=found,
+            told=_told_otherwise(session, event, found),
         )  # fmt: skip
         if made is not None or campaign.state != CampaignState.ACTIVE:
             return made
@@ -252,6 +256,32 @@ def _foreseen(
             yield found
 
 
+def _told_otherwise(session: Session, event: WeatherEvent, found: Foreseen) -> list[str]:
+    """What rounds were for that told of the same weather: by an alert, where it is foreseen now,
+    or the other way round."""
+    others = session.execute(
+        sa.select(
+            CampaignRound.event_key, WeatherEvent.sort, CampaignRound.foreseen["event"].astext
+        )
+        .join(WeatherEvent, WeatherEvent.id == CampaignRound.weather_event_id)
+        .where(
+            WeatherEvent.jurisdiction_id == event.jurisdiction_id,
+            WeatherEvent.sort != event.sort,
+            WeatherEvent.cancelled_at.is_(None),
+            WeatherEvent.starts_at <= event.ends_at + GAP,
+            WeatherEvent.ends_at >= event.starts_at - GAP,
+            WeatherEvent.starts_at > event.starts_at - EVENT_AT_MOST,
+            WeatherEvent.starts_at < event.starts_at + EVENT_AT_MOST,
+        )
+        .distinct()
+    )
+    return [
+        key
+        for key, sort, called in others
+        if is_same_weather(event.sort, found.event, sort, called or "")
+    ]
+
+
 def _by_itself(
     session: Session,
     campaign: Campaign,
@@ -263,6 +293,7 @@ def _by_itself(
     now: datetime,
     event: WeatherEvent | None = None,
     found: Foreseen | None = None,
+    told: Sequence[str] = (),
 ) -> CampaignRound | None:
     area = area_of(campaign)
     if area is not None and not addressing.has_area(place, area):
@@ -272,7 +303,7 @@ def _by_itself(
     if not kind.is_active or not kind.is_adoptable:
         _hold(session, campaign, HeldBecause.KIND_GONE, now)
         return None
-    reached = reach(session, place, kind_id=campaign.kind_id, area=area, event_key=key)
+    reached = reach(session, place, kind_id=campaign.kind_id, area=area, event_keys=[key, *told])
     if not reached.recipients:
         log.info("campaigns.nobody", campaign=str(campaign.id))
         return None

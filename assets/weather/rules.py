@@ -6,6 +6,7 @@ time that moves: whatever is foreseen close to one that is known is that one (`s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +26,19 @@ GAP = timedelta(hours=12)
 #: A cold spell of three weeks is news more than once: what begins so long after the beginning of an
 #: event is another one.
 EVENT_AT_MOST = timedelta(hours=48)
+
+#: The sort of event that alerts are.
+ALERT = "alert"
+
+#: Beginnings of the words, folded, by which those who alert call what forecasts measure.
+_CALLED: Mapping[str, Sequence[str]] = {
+    "snowfall": ("snow", "neige", "blizzard", "winter storm", "winter weather"),
+    "rain": ("rain", "pluie", "flood", "inondation"),
+    "cold": ("cold", "froid", "freez", "frost", "gelee"),
+    "heat": ("heat", "chaleur", "canicule"),
+    "wind": ("wind", "vent", "gale", "tempete"),
+    "gust": ("wind", "vent", "gale", "tempete", "gust", "rafale"),
+}
 
 #: An alert without an end is believed for so long (CAP leaves `expires` optional).
 ALERT_LASTS = timedelta(hours=24)
@@ -87,7 +101,7 @@ class AwaitedAlert:
     @property
     def sort(self) -> str:
         """As of `Awaited`."""
-        return "alert"
+        return ALERT
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +259,19 @@ def alerted(
             event=info.event,
         )
     return None
+
+
+def is_same_weather(sort: str, event: str, other_sort: str, other_event: str) -> bool:
+    """Whether a forecast and an alert are about the same thing, by what the alert calls it.
+
+    Args:
+        event: the alert's word for it; empty of forecasts.
+    """
+    if (sort == ALERT) == (other_sort == ALERT):
+        return False
+    measured, called = (other_sort, event) if sort == ALERT else (sort, other_event)
+    text = " " + re.sub(r"[^a-z0-9]+", " ", fold(called))
+    return any(f" {name}" in text for part in measured.split("+") for name in _CALLED[part])
 
 
 def same_event(known: Collection[Told], found: Foreseen) -> Told | None:

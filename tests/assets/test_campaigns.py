@@ -720,6 +720,35 @@ def alert(
 ALERT = {"trigger": "weather", "awaited": {"events": ["snow"], "severity": "Moderate"}}
 
 
+@pytest.mark.parametrize("is_foreseen_first", [True, False])
+def test_a_forecast_and_an_alert_of_one_snow_are_told_once(
+    session: Session, city: Jurisdiction, kind: AssetKind, is_foreseen_first: bool
+) -> None:
+    adopted(session, kind)
+    values = [SNOW, ALERT] if is_foreseen_first else [ALERT, SNOW]
+    first, second = (new_campaign(session, kind, now=NOW, **each) for each in values)
+    outlook = Outlook(snow(NOW), alerts=[alert("a")])
+    assert consider(session, city, first, outlook, NOW) is not None
+    assert consider(session, city, second, outlook, NOW) is None
+    assert consider(session, city, second, outlook, NOW + HOUR) is None
+    # Who has adopted since has heard of neither.
+    adopted(session, kind, code="B-8")
+    told = consider(session, city, second, outlook, NOW + HOUR * 2)
+    assert told is not None
+    assert told.recipients == 1
+
+
+def test_a_forecast_and_an_alert_of_something_else_are_both_told(
+    session: Session, city: Jurisdiction, kind: AssetKind
+) -> None:
+    adopted(session, kind)
+    storm = {"trigger": "weather", "awaited": {"events": [], "severity": "Moderate"}}
+    foreseen, warned = (new_campaign(session, kind, now=NOW, **each) for each in (SNOW, storm))
+    outlook = Outlook(snow(NOW), alerts=[alert("a", event="Vigilance orange vent violent")])
+    assert consider(session, city, foreseen, outlook, NOW) is not None
+    assert consider(session, city, warned, outlook, NOW) is not None
+
+
 def test_an_alert_is_told_once_with_its_updates(
     session: Session, city: Jurisdiction, kind: AssetKind, tmp_path: Path
 ) -> None:
