@@ -79,6 +79,9 @@ class BadRow:
     fault: Fault
     reason: str
 
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class PastCase:

@@ -44,6 +44,9 @@ from reports.vocabulary import RulesOrigin, Source
 #: Longer than the rules of any city: a thousand of them.
 LONGEST_TEXT = 400_000
 
+#: No version can have a higher number, nor a column compare itself with one.
+_MOST = 2**31 - 1
+
 _Columns = tuple[int, str, str, UUID | None, int | None, datetime]
 
 
@@ -172,9 +175,11 @@ def version(session: Session, jurisdiction_id: int, number: int) -> Version:
     Raises:
         NotFoundError: there is none of that number.
     """
-    found = session.execute(
-        _versions(jurisdiction_id).where(RoutingRuleVersion.version == number)
-    ).first()
+    found = None
+    if 0 < number <= _MOST:
+        found = session.execute(
+            _versions(jurisdiction_id).where(RoutingRuleVersion.version == number)
+        ).first()
     if found is None:
         raise NotFoundError
     return _version(found)
@@ -187,7 +192,7 @@ def page(
     asked = _versions(jurisdiction_id)
     if cursor is not None:
         [before] = unpack(cursor, 1)
-        if isinstance(before, bool) or not isinstance(before, int) or abs(before) > 2**31 - 1:
+        if isinstance(before, bool) or not isinstance(before, int) or abs(before) > _MOST:
             raise InvalidError("It is no cursor of this list.", field="cursor")
         asked = asked.where(RoutingRuleVersion.version < before)
     rows = session.execute(asked.limit(limit + 1)).all()

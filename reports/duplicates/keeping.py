@@ -28,6 +28,9 @@ from reports.models import DuplicateModelVersion
 #: The newest reports that are learnt from.
 MOST_REPORTS = 100_000
 
+#: No version can have a higher number, nor a column compare itself with one.
+_MOST = 2**31 - 1
+
 
 class NoSuchVersionError(DomainError):
     """The city has no model of that number."""
@@ -106,6 +109,8 @@ def put_in_force(session: Session, catalogue: Catalogue, version: int) -> None:
     """
     table = DuplicateModelVersion
     of_city = table.jurisdiction_id == catalogue.place.id
+    if not 0 <= version <= _MOST:
+        raise NoSuchVersionError
     if (
         version
         and session.scalar(sa.select(table.id).where(of_city, table.version == version)) is None

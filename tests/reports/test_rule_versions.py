@@ -152,7 +152,10 @@ def test_every_version_can_be_seen_and_put_in_force_again(
     rest = client.get(f"{place.url}/versions?cursor={listed['next']}", headers=headers).json
     assert [item["version"] for item in rest["items"]] == [1]
     assert rest["next"] is None
-    assert client.get(f"{place.url}/versions/9", headers=headers).status_code == 404
+    for none in (0, 9, 10**20):
+        unknown = f"{place.url}/versions/{none}"
+        assert client.get(unknown, headers=headers).status_code == 404
+        assert client.post(f"{unknown}/restoration", headers=headers).status_code == 404
     assert client.get(f"{place.url}/versions?cursor=WyJhIl0", headers=headers).status_code == 422
 
 

@@ -50,12 +50,13 @@ def test_a_city_is_judged_by_the_model_that_ships_until_it_has_its_own(session: 
     assert judge_name(session, service) == "learned/its own"
 
 
-def test_a_version_that_does_not_exist_changes_nothing(session: Session) -> None:
+@pytest.mark.parametrize("version", [7, -1, 10**20])
+def test_a_version_that_does_not_exist_changes_nothing(session: Session, version: int) -> None:
     service = new_service(session, new_jurisdiction(session))
     catalogue = catalogue_of(session, service.jurisdiction_id)
     keeping.keep(session, catalogue, own_model(), activate=True, now=utc_now())
     with pytest.raises(keeping.NoSuchVersionError):
-        keeping.put_in_force(session, catalogue, 7)
+        keeping.put_in_force(session, catalogue, version)
     assert judge_name(session, service) == "learned/its own"
 
 
