@@ -139,5 +139,7 @@ def simulate_command(
     try:
         for line in fleet.send(url, phones=phones, days=days, now=utc_now()):
             click.echo(line)
+    except sending.NoKeyError as error:
+        raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"Nobody answers at {url}: {error}") from error

@@ -29,10 +29,15 @@ from sensing.traces import Trip
 #: About so long is a drive through a city.
 TOUR_M = 2_500.0
 
-#: A server that says it is busy is asked again after so long, so often.
-_WAIT_S, _TRIES = 2.0, 30
+#: A server that is busy is asked again when it says, or after so long; so often, and not by one
+#: that wants more than a minute.
+_WAIT_S, _TRIES, _LONGEST_S = 2.0, 30, 60.0
 
 _BUSY = (429, 503)
+
+
+class NoKeyError(Exception):
+    """The server gives out no more keys for devices."""
 
 
 def addresses_of(session: Session, jurisdiction_id: int) -> Mapping[str, Sequence[Point]]:
@@ -73,7 +78,13 @@ class Load:
         return sum(map(fleet.is_to_mend, self.planted))
 
     def send(self, url: str, *, phones: int, days: int, now: datetime) -> Iterator[str]:
-        """Send every phone's trips of the last days; a line for each day, and one of the whole."""
+        """Send every phone's trips of the last days; a line for each day, and one of the whole.
+
+        Raises:
+            NoKeyError: the server has fewer keys for one address than there are phones.
+            OSError: nobody answers there.
+        """
+        keys = [_key(url, number, phones) for number in range(phones)]
         answers: Counter[int] = Counter()
         began, waited_s, size = time.monotonic(), 0.0, 0
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -82,7 +93,7 @@ class Load:
             for number in range(phones):
                 body = gzip.compress(simulation.csv_of(self._trip(number, day)), 1)
                 sent = time.monotonic()
-                answers[_upload(url, body)] += 1
+                answers[_upload(url, keys[number], body)] += 1
                 waited_s += time.monotonic() - sent
                 size += len(body)
             yield f"{day:%Y-%m-%d}: {phones} phones"
@@ -101,21 +112,21 @@ class Load:
         )
 
 
-def _upload(url: str, body: bytes) -> int:
-    """Get a key as a phone does, and send a trip under it; the status of the answer.
-
-    Raises:
-        OSError: nobody answers there.
-    """
+def _key(url: str, number: int, phones: int) -> str:
+    """The key of one phone: it has the same on all its days, as phones do."""
     status, document = _call(url, "/api/v1/devices", b"", {})
-    if status != 201:
-        return status
-    headers = {
-        "Authorization": f"Bearer {document['key']}",
-        "Content-Type": "application/gzip",
-    }
-    path = f"/api/v1/trips?id={uuid4()}"
-    return _call(url, path, body, headers)[0]
+    if status == 201:
+        return document["key"]
+    raise NoKeyError(
+        f"The server gave keys to {number} of {phones} phones, then answered {status}. It limits"
+        " them by address: try fewer phones, or a server of its own with RATE_LIMITS=off."
+    )
+
+
+def _upload(url: str, key: str, body: bytes) -> int:
+    """Send a trip under the key of a phone; the status of the answer."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/gzip"}
+    return _call(url, f"/api/v1/trips?id={uuid4()}", body, headers)[0]
 
 
 def _call(
@@ -131,7 +142,8 @@ def _call(
             content = answer.read()
         finally:
             connection.close()
-        if answer.status not in _BUSY:
+        wait_s = float(answer.headers.get("Retry-After") or _WAIT_S)
+        if answer.status not in _BUSY or wait_s > _LONGEST_S:
             break
-        time.sleep(_WAIT_S)
+        time.sleep(wait_s)
     return answer.status, json.loads(content) if content else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from core.db import reading, transaction
 from geo.cells import cell_of
 from geo.measures import destination
 from geo.models import Address
-from sensing.models import StoredTrip
+from sensing.models import DeviceKey, StoredTrip
 from tests.factories import COMEDIE, new_jurisdiction
 
 
@@ -61,6 +62,44 @@ def test_every_phone_sends_a_trip_for_each_day(committed_db: Flask, url: str) ->
     assert "answers: 2 × 202" in done.output
     with committed_db.app_context(), reading() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(StoredTrip)) == 2
+
+
+def test_a_phone_has_one_key_on_all_its_days(committed_db: Flask, url: str) -> None:
+    done = simulate(committed_db, "--url", url, "--phones", "2", "--days", "2")
+    assert "answers: 4 × 202" in done.output
+    with committed_db.app_context(), reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(DeviceKey)) == 2
+
+
+class _NoMoreKeys(BaseHTTPRequestHandler):
+    """Answers as a server does that has given an address all the keys it may have."""
+
+    def do_POST(self) -> None:
+        self.send_response(429)
+        self.send_header("Retry-After", "501")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_server_that_gives_no_more_keys_is_not_waited_for(committed_db: Flask, url: str) -> None:
+    server = HTTPServer(("127.0.0.1", 0), _NoMoreKeys)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        done = simulate(
+            committed_db, "--url", f"http://127.0.0.1:{server.server_port}", "--phones", "3"
+        )
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert done.exit_code == 1
+    assert "gave keys to 0 of 3 phones, then answered 429" in done.output
+    assert "RATE_LIMITS=off" in done.output
+    assert url
 
 
 def test_who_is_not_there_is_said(committed_db: Flask, url: str) -> None:
