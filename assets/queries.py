@@ -79,6 +79,7 @@ class Filters:
         states: without them, those that are there.
         adopted: True: somebody looks after it; False: it can be adopted now.
         text: beginnings of words of its code and attributes.
+        code: the city's own, whole.
     """
 
     places: tuple[JurisdictionRef, ...]
@@ -89,6 +90,7 @@ class Filters:
     states: tuple[AssetState, ...] = ()
     adopted: bool | None = None
     text: str | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,7 +464,11 @@ def _plan(session: Session, filters: Filters) -> _Plan:
         if words:
             conditions.append("a.search @@ to_tsquery('simple', :words)")
             values["words"] = " & ".join(f"'{word}':*" for word in words)
-    if is_usual and not filters.kinds and filters.adopted is None:
+    if filters.code is not None:
+        conditions.append("a.code = :code")
+        values["code"] = filters.code
+    # A code is looked up in each kind's own index.
+    if is_usual and not filters.kinds and filters.adopted is None and filters.code is None:
         key = "jurisdiction_id"
         scopes = [(place.id, 0) for place in filters.places]
         conditions.append("a.kind_id = ANY (:kinds ::integer[])")
@@ -577,6 +583,7 @@ def _is_counted(filters: Filters) -> bool:
     return (
         set(filters.states or STATES_THERE) == set(STATES_THERE)
         and filters.adopted is None
+        and filters.code is None
         and not (filters.text and fold(filters.text).split())
     )
 

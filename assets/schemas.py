@@ -55,6 +55,9 @@ class AssetsQuery(LocaleQuery):
         max_length=200,
         metadata={"description": "Beginnings of words of its code and attributes."},
     )
+    code = Text(
+        max_length=LONGEST_CODE, metadata={"description": "The city's own, whole; `q` finds parts."}
+    )
     cluster = fields.String(
         validate=ma.validate.OneOf(["auto", "never"]),
         metadata={

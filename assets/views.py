@@ -262,6 +262,7 @@ def _filters(session: Session, query: dict[str, Any]) -> Filters:
         states=query.get("state", ()),
         adopted=query.get("adopted"),
         text=query.get("q") or None,
+        code=query.get("code"),
     )
 
 

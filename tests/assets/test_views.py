@@ -147,6 +147,19 @@ def test_pages_near_nearest_and_filters(
     assert len(ids(listed(client, f"jurisdiction={city.code}&kind=hydrant,lamp"))) == 5
 
 
+def test_a_code_finds_the_one_that_has_it(
+    client: FlaskClient, session: Session, city: Jurisdiction, kind: AssetKind
+) -> None:
+    found, longer = (new_asset(session, kind, code=code) for code in ("7", "77"))
+    gone = new_asset(session, kind, code="8", state=AssetState.REMOVED)
+    assert ids(listed(client, "code=7")) == [str(found.id)]
+    assert ids(listed(client, f"code=7&kind={kind.code}&bbox={bbox()}")) == [str(found.id)]
+    assert str(longer.id) in ids(listed(client, "q=7"))
+    assert ids(listed(client, "code=8")) == []
+    assert ids(listed(client, "code=8&state=removed")) == [str(gone.id)]
+    assert client.get("/api/v1/assets?code=" + "7" * 101).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
