@@ -12,8 +12,9 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from core.text import fold
 from reports.words.examples import Example
-from reports.words.grams import grams_of
+from reports.words.grams import grams_of, words_of
 from reports.words.model import WordModel, inverse_frequency, weighed
 
 #: Smoothing, in texts; small, because a keyword stands once.
@@ -22,6 +23,21 @@ SMOOTHING = 0.05
 #: What a difference of log chances counts for: pieces of a text are anything but independent. Tried
 #: on the invented past of the demo city (docs/accuracy.md).
 SHARE = 1.0
+
+_FRENCH = """
+    à au aux avec c ce ces cette d dans de depuis des devant du elle en est et être il ils j je l la
+    le les leur lui m ma mais me mes moi mon n ne nous on ou par pas plus pour qu que qui s sa se
+    ses son sont sur t un une vous y
+"""
+_ENGLISH = """
+    a about am an and are as at be been by for from has have here i in is it its my not of on or
+    our so that the their there they this to us was we were will with you your
+"""
+
+#: Small words of French and English, folded. In a catalogue each stands in a few sentences by
+#: chance: one service named "… in the street" would take whatever happens in a street. A city's
+#: own past says what they are worth, so what is learnt from it keeps them.
+_SMALL_WORDS = frozenset(fold(_FRENCH).split()) | frozenset(_ENGLISH.split())
 
 
 def of_texts(texts: Sequence[Example]) -> WordModel:
@@ -32,7 +48,7 @@ def of_texts(texts: Sequence[Example]) -> WordModel:
     """
     if not texts:
         raise ValueError("a catalogue without a word")
-    grams = [grams_of(text.text) for text in texts]
+    grams = [grams_of(_telling(text.text)) for text in texts]
     holding = Counter(gram for each in grams for gram in each)
     idf = {gram: inverse_frequency(len(texts), count) for gram, count in holding.items()}
     sums: dict[str, defaultdict[str, float]] = {}
@@ -58,3 +74,9 @@ def of_texts(texts: Sequence[Example]) -> WordModel:
         rows=rows,
         record={"source": "catalogue", "texts": len(texts), "labels": len(labels)},
     )
+
+
+def _telling(text: str) -> str:
+    """The text without its small words, unless it has no others."""
+    words = words_of(text)
+    return " ".join([word for word in words if word not in _SMALL_WORDS] or words)

@@ -96,6 +96,18 @@ def test_a_catalogue_alone_understands_both_languages_and_slips_of_the_pen(
     assert prior.of_texts(CATALOGUE).ranked(text)[0].label == code
 
 
+def test_small_words_of_a_catalogue_draw_nobody() -> None:
+    said = [
+        Example("Fuite d’eau dans la rue", "leak"),
+        Example("Nid-de-poule", "pothole"),
+        Example("Nid-de-poule. Un trou, une ornière", "pothole"),
+    ]
+    text = "Il y a un énorme trou dans la place"
+    assert prior.of_texts(said).ranked(text)[0].label == "pothole"
+    # A name of nothing else is kept.
+    assert prior.of_texts([*said, Example("Sur la", "odd")]).ranked("sur la")[0].label == "odd"
+
+
 def test_a_text_that_says_nothing_gets_what_is_usual_and_knows_no_word(model: WordModel) -> None:
     assert model.share_known("") == 0.0
     assert [guess.label for guess in model.ranked("…")] == [
