@@ -177,7 +177,10 @@ def test_of_a_taken_one_the_page_offers_the_list_and_the_nearest_free_ones(
 ) -> None:
     kind = new_asset_kind(session, names={"fr": "Borne", "en": "Hydrant"})
     asset = new_asset(session, kind, code="H-1")
-    new_adoption(session, asset)
+    new_adoption(session, asset, name="Hector")
+    # The name is the hydrant's, not the volunteer's.
+    assert "Hydrant H-1 “Hector”" in shown(client, asset)
+    assert "a volunteer “Hector”" not in shown(client, asset)
     assert "Nearby, all of them are looked after." in shown(client, asset)
     new_asset(session, kind, code="H-2", point=destination(COMEDIE, 90.0, 120.0))
     csrf = browse_as(client, session, new_person(session))
