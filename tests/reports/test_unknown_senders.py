@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -112,25 +112,31 @@ def test_a_slip_of_the_pen_does_not_cost_the_proof(client: FlaskClient, pothole:
 @pytest.mark.parametrize(
     ("proof", "reason"),
     [
-        ({"challenge": "x" * 47, "nonce": "0"}, "forged"),
-        ({"challenge": issue("another key", now=utc_now()).text, "nonce": "0"}, "forged"),
+        (lambda now: {"challenge": "x" * 47, "nonce": "0"}, "forged"),
+        (lambda now: {"challenge": issue("another key", now=now).text, "nonce": "0"}, "forged"),
         (
-            {
-                "challenge": issue(SECRET_KEY, now=utc_now() - timedelta(minutes=11)).text,
+            lambda now: {
+                "challenge": issue(SECRET_KEY, now=now - timedelta(minutes=11)).text,
                 "nonce": "0",
             },
             "expired",
         ),
         (
-            {"challenge": issue(SECRET_KEY, now=utc_now(), difficulty=99).text, "nonce": "é"},
+            lambda now: {
+                "challenge": issue(SECRET_KEY, now=now, difficulty=99).text,
+                "nonce": "é",
+            },
             "wrong",
         ),
     ],
 )
 def test_what_is_no_proof_is_refused_by_name(
-    client: FlaskClient, pothole: Service, proof: dict[str, str], reason: str
+    client: FlaskClient,
+    pothole: Service,
+    proof: Callable[[datetime], dict[str, str]],
+    reason: str,
 ) -> None:
-    answer = client.post(URL, json=payload(proof=proof))
+    answer = client.post(URL, json=payload(proof=proof(utc_now())))
     assert (answer.status_code, answer.json["reason"]) == (422, reason)
 
 

@@ -14,6 +14,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from core.db import reading, transaction
+from geo import jurisdictions
 from geo.cells import cell_of
 from geo.measures import destination
 from geo.models import Address
@@ -39,6 +40,8 @@ def url(committed_db: Flask) -> Iterator[str]:
                     cell=cell_of(here),
                 )
             )
+    # Another test's city had the same code.
+    jurisdictions.forget()
     server = make_server("127.0.0.1", 0, committed_db, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -48,6 +51,7 @@ def url(committed_db: Flask) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+        jurisdictions.forget()
 
 
 def simulate(app: Flask, *options: str) -> Result:

@@ -131,6 +131,23 @@ def test_json_is_taken_as_columns_or_as_samples(
         assert answer.json["id"] == id_
 
 
+def test_a_trip_that_is_packed_again_is_the_same(
+    client: FlaskClient, device: dict[str, str], text: bytes
+) -> None:
+    id_ = str(uuid4())
+    answers = [
+        client.post(
+            "/api/v1/trips",
+            query_string={"id": id_},
+            data=gzip.compress(text, mtime=when),
+            content_type="application/gzip",
+            headers=device,
+        )
+        for when in (1_790_000_000, 1_790_000_007)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 200]
+
+
 def test_the_same_trip_twice_is_one_trip_and_one_answer(
     client: FlaskClient, session: Session, device: dict[str, str], text: bytes
 ) -> None:
