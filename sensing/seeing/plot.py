@@ -20,6 +20,9 @@ WIDTH, HEIGHT = 640, 360
 #: Weeks that have room.
 MOST_WEEKS = 26
 
+#: Below fewer weeks the days of the first and the last would be written over each other.
+_FEWEST_FOR_BOTH = 7
+
 _PLAN = (96, 150, 66)  # Middle and radius of the plan.
 _LEFT, _TOP, _RIGHT, _BOTTOM = 220, 96, 616, 276
 _PLAN_M = 30.0
@@ -163,10 +166,12 @@ def _weeks(bars: Sequence[Bar], texts: Mapping[str, str], language: str) -> list
             f"<g><title>{escape(said)}</title>{_bar(x, width, bar.passes, most, _PASSED)}"
             f"{_bar(x, width, bar.hits, most, _FELT)}</g>"
         )
-    for monday, anchor, x in ((first, "start", _LEFT), (last, "end", _LEFT + step * count)):
-        if monday is first or count > 6:
-            day = format_date(monday, "d MMM y", locale=_babel(language))
-            parts.append(_text(x, _BOTTOM + 18, day, size=12, colour=_QUIET, anchor=anchor))
+    days = [(first, "start", float(_LEFT))]
+    if count >= _FEWEST_FOR_BOTH:
+        days.append((last, "end", _LEFT + step * count))
+    for monday, anchor, x in days:
+        day = format_date(monday, "d MMM y", locale=_babel(language))
+        parts.append(_text(x, _BOTTOM + 18, day, size=12, colour=_QUIET, anchor=anchor))
     for place, (name, colour) in enumerate((("passed", _PASSED), ("felt", _FELT))):
         x = _LEFT + 110 * place
         parts.append(f'<rect x="{x}" y="{_BOTTOM + 30}" width="10" height="10" fill="{colour}"/>')
