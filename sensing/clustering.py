@@ -508,7 +508,9 @@ def _pooled(rows: Totals, today: int) -> _Pooled:
         for name in TOTAL.names or ()
         if name not in _NOT_SUMMED
     }
-    unit = AGE_UNIT * 2.0 ** ((today - AGE_DAY) / HALF_LIFE_DAYS)
+    # Old recordings, looked at as of their own days, would weigh less than one whole part: each of
+    # their passes has been rounded up to that.
+    unit = max(1.0, AGE_UNIT * 2.0 ** ((today - AGE_DAY) / HALF_LIFE_DAYS))
     hits = sums["weak"] + sums["strong"]
     counted = (both["weak"] + both["strong"]).astype(np.int64)
     felt = np.maximum(hits, 1)

@@ -480,7 +480,9 @@ class _Places:
         short = np.hypot(north, east) < 2.0
         told = np.full(len(t_s), np.nan)
         if self.bearing_deg is not None:
-            told = self.bearing_deg[before] % 360.0
+            # Phones say -1 for unknown, too.
+            given = self.bearing_deg[before]
+            told = np.where(np.isfinite(given) & (given != -1.0), given, np.nan) % 360.0
         heading = np.where(short, told, heading)
         answer: Series = np.where(heading >= 360.0, 0.0, heading)
         return answer

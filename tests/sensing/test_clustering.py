@@ -145,6 +145,18 @@ def test_evidence_fades_with_age() -> None:
     assert old < fresh
 
 
+@pytest.mark.parametrize("years", [8, 15, 30])
+def test_old_recordings_are_worth_as_much_as_todays(years: int) -> None:
+    day = TODAY - 365 * years
+
+    def belief(day: int) -> float:
+        rows = clustering.added([sightings(seed, day=day) for seed in range(6, 9)])
+        (found,) = clustering.defects(rows, today=day)
+        return found.belief
+
+    assert belief(day) == pytest.approx(belief(TODAY), abs=0.001)
+
+
 def test_a_single_trip_makes_no_defect() -> None:
     assert clustering.defects(sightings(1), today=TODAY, believed=0.01) == []
 

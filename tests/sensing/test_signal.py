@@ -168,3 +168,22 @@ def test_short_trips_are_analysed_without_complaint(count: int, rate_hz: float) 
         drawn.normal(size=(count, 3)) + np.array([0.0, 0.0, 9.8]),
     )
     assert signal.analyse(trip).rate_hz >= 0.0
+
+
+@pytest.mark.parametrize("told", [-1.0, np.inf, np.nan])
+def test_a_bearing_that_is_none_changes_nothing(told: float) -> None:
+    # A car that creeps: over three seconds its way is too short to tell the direction.
+    trip = trip_over(holes(*HOLES_M), seed=1)
+    crept = dataclasses.replace(
+        trip,
+        lat_deg=trip.lat_deg[0] + (trip.lat_deg - trip.lat_deg[0]) / 30.0,
+        lon_deg=trip.lon_deg[0] + (trip.lon_deg - trip.lon_deg[0]) / 30.0,
+    )
+    bearing = np.full(len(trip.t_s), told)
+    for each in (trip, crept):
+        plain, said = (
+            signal.analyse(dataclasses.replace(each, bearing_deg=given))
+            for given in (None, bearing)
+        )
+        assert plain.bumps == said.bumps
+        assert np.array_equal(plain.track.heading_deg, said.track.heading_deg, equal_nan=True)
