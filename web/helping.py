@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from accounts.access import TOKEN, allow
+from assets.care.rules import actions_of
 from assets.helping import answering, queries
 from assets.helping.answering import Said
 from assets.helping.models import HelpRequest
@@ -56,7 +57,8 @@ def answer_help_request(help_id: UUID, choice: str, token: str) -> ResponseRetur
         words = request.form.get("note", "")
         if len(words) > _MAX_WORDS:
             raise InvalidError("That is too long.", field="note")
-        said = Said(Answer(choice), note=words, photos=_staged())
+        action = request.form.get("action") or None
+        said = Said(Answer(choice), note=words, action=action, photos=_staged())
         with transaction() as session:
             asked = answering.of_link(session, help_id, token, secret=_secret(), now=now)
             asked = answering.answer(session, asked.id, said, now=now)
@@ -123,6 +125,11 @@ def _page(
         if shown.is_public
         else None,
         is_near=asked.distance_m is not None,
+        actions=[
+            (action.code, pick(action.names, lang, default))
+            for action in actions_of(asset.kind.care)
+            if not action.is_problem
+        ],
         resolves=shown.resolves,
         max_words=_MAX_WORDS,
     )

@@ -50,12 +50,14 @@ class Said:
 
     Attributes:
         note: for the team; never shown to the public.
-        minutes: how long it took, of what was done.
+        action: what was done, one of the kind's; None: what is usual for the kind.
+        minutes: how long it took.
         photos: staged; the first is kept.
     """
 
     answer: Answer
     note: str | None = None
+    action: str | None = None
     minutes: int | None = None
     photos: Sequence[StagedPhoto] = ()
 
@@ -122,7 +124,7 @@ def answer(session: Session, help_id: UUID, said: Said, *, now: datetime) -> Hel
         NotAskedError: the report turned out to be about something else, or the adoption ended.
         AnsweredAlreadyError: by themselves, or by another adopter.
         DuplicateMoveError, FinishedError: the report is over, or joined to another one.
-        NotVerifiedError, NotThereError: of care.
+        NotVerifiedError, NotThereError, UnknownActionError: of care.
     """
     asked = session.get(HelpRequest, help_id)
     if asked is None:
@@ -218,10 +220,10 @@ def _cared(
     photo_id: UUID | None,
     now: datetime,
 ) -> UUID:
-    """Log it as the first thing that is done for the kind."""
+    """Log what was done."""
     asset = session.get_one(Asset, asked.asset_id)
-    usual = usual_action(kind_of(session, asset).care)
-    done = Done(usual.code, minutes=said.minutes, note=note or None)
+    action = said.action or usual_action(kind_of(session, asset).care).code
+    done = Done(action, minutes=said.minutes, note=note or None)
     care = doing.log(session, asked.person_id, asset.id, done, now=now)
     care.photo_id = photo_id
     session.flush()

@@ -29,6 +29,13 @@ class VolunteerAnswerIn(Schema):
     note = Text(
         allow_none=True, max_length=MAX_NOTE, metadata={"description": "For the team alone."}
     )
+    action = Text(
+        allow_none=True,
+        max_length=64,
+        metadata={
+            "description": "What was done, one of the kind's `care.actions`; else the usual one."
+        },
+    )
     minutes = fields.Integer(
         allow_none=True,
         strict=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -99,7 +100,12 @@ def answer_report(report_id: UUID) -> Response:
     with reading() as session:
         # Nobody keeps files here for what is not theirs to answer.
         queries.check_concerned(session, report_id, _person_id())
-    said = Said(sent["answer"], note=sent.get("note"), minutes=sent.get("minutes"))
+    said = Said(
+        sent["answer"],
+        note=sent.get("note"),
+        action=sent.get("action"),
+        minutes=sent.get("minutes"),
+    )
     return _answer(report_id, said, sent_photos())
 
 
@@ -122,9 +128,7 @@ def list_answers(report_id: UUID) -> Response:
 def _answer(report_id: UUID, said: Said, staged: Any) -> Response:
     session, now = db.session(), utc_now()
     asked = answering.of_person(session, report_id, _person_id(), now=now)
-    answering.answer(
-        session, asked.id, Said(said.answer, said.note, said.minutes, tuple(staged)), now=now
-    )
+    answering.answer(session, asked.id, replace(said, photos=tuple(staged)), now=now)
     report = session.get_one(ServiceRequest, report_id, populate_existing=True)
     document = {
         "id": asked.id,

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from accounts.people_data import Who
 from accounts.rules import Role
 from assets.care.models import Care
+from assets.care.rules import USUAL_ACTIONS
 from assets.helping import answering
 from assets.helping.answering import Said
 from assets.helping.asking import ask
@@ -470,6 +471,24 @@ def test_an_adopter_sees_what_they_are_asked_and_answers_signed_in(
     assert client.get("/api/v1/me/help-requests", headers=ana.headers).json["items"] == []
     again = say(client, report, ana)
     assert (again.status_code, again.json["code"]) == (409, "answered_already")
+
+
+def test_what_was_done_is_logged_as_the_adopter_says(
+    client: FlaskClient, session: Session, service: Service, asset: Asset, kind: AssetKind
+) -> None:
+    ana = new_citizen(session)
+    new_adoption(session, asset, ana.person)
+    usual, other = [each.code for each in USUAL_ACTIONS if not each.is_problem]
+    report = report_at(session, service, asset_id=asset.id)
+    put(session, report)
+    answer = say(client, report, ana, action="danced")
+    assert (answer.status_code, answer.json["code"]) == (422, "unknown_action")
+    [mine] = stored(session, HelpRequest)
+    page = client.get(url(session, "done", mine)).text
+    assert f'<option value="{usual}">' in page
+    assert client.post(url(session, "done", mine), data={"action": other}).status_code == 200
+    assert [care.action for care in stored(session, Care)] == [other]
+    assert "<select" not in client.get(url(session, "needs_city", mine)).text
 
 
 def test_whoever_adopted_it_after_the_report_answers_as_well_and_is_not_written_to(
