@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
+from uuid import UUID
 
 import apispec
 import sqlalchemy as sa
@@ -146,6 +147,13 @@ def current_actor() -> Actor:
         g.actor = _by_header(header) if header else _by_cookie()
     actor: Actor = g.actor
     return actor
+
+
+def current_person_id() -> UUID:
+    """Who is signed in, in a view that lets nobody else in (`SIGNED_IN`, a permission)."""
+    person_id = current_actor().person_id
+    assert person_id is not None
+    return person_id
 
 
 def _by_header(header: str) -> Actor:

@@ -7,12 +7,11 @@ of its reporter serves as well as the tracking token; so do following and leavin
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from flask import Response
 from flask_smorest import Blueprint
 
-from accounts.access import SIGNED_IN, allow, current_actor
+from accounts.access import SIGNED_IN, allow, current_person_id
 from core.clock import utc_now
 from core.db import reading
 from reports import own, showing
@@ -34,7 +33,7 @@ def list_own(query: dict[str, Any]) -> Response:
     reader, now = look(query), utc_now()
     with reading() as session:
         page = own.reports_of(
-            session, _person_id(), cursor=query.get("cursor"), limit=query["limit"]
+            session, current_person_id(), cursor=query.get("cursor"), limit=query["limit"]
         )
         asked = own.asked(session, [found.row.id for found in page.items])
         items = [
@@ -56,19 +55,13 @@ def list_followed(query: dict[str, Any]) -> Response:
     reader = look(query)
     with reading() as session:
         page = own.followed_by(
-            session, _person_id(), cursor=query.get("cursor"), limit=query["limit"]
+            session, current_person_id(), cursor=query.get("cursor"), limit=query["limit"]
         )
         items = [
             {"report": showing.public(each.found, reader), "since": each.since}
             for each in page.items
         ]
     return _private(listed(items, page.next))
-
-
-def _person_id() -> UUID:
-    person_id = current_actor().person_id
-    assert person_id is not None
-    return person_id
 
 
 def _private(response: Response) -> Response:

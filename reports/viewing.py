@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -91,8 +91,24 @@ def sent_photos() -> list[StagedPhoto]:
     return media.stage(current_app.extensions["storage"], photos) if photos else []
 
 
-def sent_fields() -> Any:
-    """The fields of a request that may be JSON, a form with photos, or empty."""
+def sent_fields(*, numbers: Collection[str] = ()) -> Any:
+    """The fields of a request that may be JSON, a form with photos, or empty.
+
+    Args:
+        numbers: fields of whole numbers, which may be sent as texts: a form has nothing else.
+    """
+    fields = _fields()
+    if not isinstance(fields, dict):
+        return fields
+    return fields | {
+        name: int(text)
+        for name in numbers
+        # More digits are no number that is meant; the schema says so.
+        if isinstance(text := fields.get(name), str) and text.isdecimal() and len(text) < 10
+    }
+
+
+def _fields() -> Any:
     if request.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
         return {name: text for name, text in request.form.items() if text != ""}
     if not request.get_data(cache=True):

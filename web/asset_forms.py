@@ -11,7 +11,7 @@ from uuid import UUID
 from flask import current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from accounts.access import EVERYONE, SESSION, allow, current_actor
+from accounts.access import EVERYONE, SESSION, allow, current_actor, current_person_id
 from assets import photos
 from assets.adoption import claiming, waiting
 from assets.adoption.claiming import Wish
@@ -38,7 +38,7 @@ _CORRECTIONS = {each.value: each for each in (What.GONE, What.MOVED, What.ATTRIB
 @allow(SESSION)
 def volunteer(asset_id: UUID) -> ResponseReturnValue:
     """Adopt it, wait for a place, or wait no more."""
-    choice, now, person_id = request.form.get("choice"), utc_now(), _person_id()
+    choice, now, person_id = request.form.get("choice"), utc_now(), current_person_id()
     try:
         with transaction() as session:
             if choice == "adopt":
@@ -80,7 +80,7 @@ def call_for_care(asset_id: UUID) -> ResponseReturnValue:
 @limited(Allowance.INTAKE)
 def correct_asset(asset_id: UUID) -> ResponseReturnValue:
     """Say that it is gone, stands elsewhere, or is described wrongly, with a photo if need be."""
-    now, person_id = utc_now(), _person_id()
+    now, person_id = utc_now(), current_person_id()
     what = _CORRECTIONS.get(request.form.get("what", ""))
     if what is None:
         raise NotFoundError
@@ -117,12 +117,6 @@ def _back(asset_id: UUID, done: str) -> ResponseReturnValue:
     # Without a language the address has none.
     lang = request.args.get("lang") or None
     return redirect(url_for("web.asset", asset_id=asset_id, done=done, lang=lang), 303)
-
-
-def _person_id() -> UUID:
-    person_id = current_actor().person_id
-    assert person_id is not None
-    return person_id
 
 
 def _note() -> str | None:

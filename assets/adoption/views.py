@@ -14,7 +14,7 @@ from flask import Response, current_app, request
 from flask_smorest import Blueprint
 
 from accounts import audit
-from accounts.access import EVERYONE, SIGNED_IN, allow, current_actor, permission
+from accounts.access import EVERYONE, SIGNED_IN, allow, current_actor, current_person_id, permission
 from accounts.audit import Action, Subject
 from accounts.rules import Permission
 from assets.adoption import claiming, keeping, passing, queries, waiting
@@ -124,7 +124,7 @@ def adopt_asset(payload: dict[str, Any], asset_id: UUID) -> Response:
         shows_name=payload.get("shows_name", False),
         jurisdiction=payload.get("jurisdiction"),
     )
-    adoption = claiming.adopt(session, _person_id(), asset_id, wish, now=utc_now())
+    adoption = claiming.adopt(session, current_person_id(), asset_id, wish, now=utc_now())
     return _answer(adoption, status=201)
 
 
@@ -138,7 +138,7 @@ def change_adoption(payload: dict[str, Any], asset_id: UUID) -> Response:
     with transaction() as session:
         adoption = keeping.change(
             session,
-            claiming.own(session, asset_id, _person_id()),
+            claiming.own(session, asset_id, current_person_id()),
             name=payload.get("name"),
             takes_name_away="name" in payload and not payload["name"],
             shows_name=payload.get("shows_name"),
@@ -154,7 +154,7 @@ def change_adoption(payload: dict[str, Any], asset_id: UUID) -> Response:
 def release_asset(asset_id: UUID) -> None:
     """Let it go; the next in line is asked."""
     with transaction() as session:
-        claiming.release(session, _person_id(), asset_id, now=utc_now())
+        claiming.release(session, current_person_id(), asset_id, now=utc_now())
 
 
 @blueprint.route("/assets/<uuid:asset_id>/adoption/renewal", methods=["POST"])
@@ -166,7 +166,7 @@ def release_asset(asset_id: UUID) -> None:
 def renew_adoption(asset_id: UUID) -> Response:
     """Go on for another term from now."""
     session = db.session()
-    adoption = claiming.own(session, asset_id, _person_id())
+    adoption = claiming.own(session, asset_id, current_person_id())
     return _answer(keeping.renew(session, adoption, now=utc_now()))
 
 
@@ -181,7 +181,9 @@ def renew_adoption(asset_id: UUID) -> Response:
 @blueprint.alt_response(409, description="It is offered to somebody already.")
 def offer_handover(payload: dict[str, Any], asset_id: UUID) -> Response:
     """Offer it to somebody, who gets a letter and accepts or not. Until then it stays yours."""
-    handover = passing.offer(db.session(), _person_id(), asset_id, payload["email"], now=utc_now())
+    handover = passing.offer(
+        db.session(), current_person_id(), asset_id, payload["email"], now=utc_now()
+    )
     return answer(_HANDOVER, handover, status=201, is_private=True)
 
 
@@ -192,7 +194,7 @@ def offer_handover(payload: dict[str, Any], asset_id: UUID) -> Response:
 def withdraw_handover(asset_id: UUID) -> None:
     """Offer it no more."""
     with transaction() as session:
-        passing.withdraw(session, _person_id(), asset_id, now=utc_now())
+        passing.withdraw(session, current_person_id(), asset_id, now=utc_now())
 
 
 @blueprint.route("/handovers/<uuid:handover_id>/acceptance", methods=["POST"])
@@ -206,7 +208,7 @@ def withdraw_handover(asset_id: UUID) -> None:
 def accept_handover(handover_id: UUID) -> Response:
     """Take an asset that is offered to one's address."""
     session, now = db.session(), utc_now()
-    handover = passing.of_person(session, handover_id, _person_id(), now=now)
+    handover = passing.of_person(session, handover_id, current_person_id(), now=now)
     adoption = passing.accept(session, handover, locale=_locale(), now=now)
     return _answer(adoption, status=201)
 
@@ -220,7 +222,7 @@ def refuse_handover(handover_id: UUID) -> None:
     """Do not take it; the adopter is told."""
     with transaction() as session:
         now = utc_now()
-        handover = passing.of_person(session, handover_id, _person_id(), now=now)
+        handover = passing.of_person(session, handover_id, current_person_id(), now=now)
         passing.refuse(session, handover, now=now)
 
 
@@ -234,7 +236,7 @@ def refuse_handover(handover_id: UUID) -> None:
 def join_waiting_list(asset_id: UUID) -> Response:
     """Wait for a place; a second time changes nothing."""
     session = db.session()
-    wait = waiting.join(session, _person_id(), asset_id, now=utc_now())
+    wait = waiting.join(session, current_person_id(), asset_id, now=utc_now())
     asset = session.get_one(Asset, asset_id)
     waited = queries.Waited(
         wait, queries.refer(session, [asset])[asset_id], waiting.position(session, wait)
@@ -249,7 +251,7 @@ def join_waiting_list(asset_id: UUID) -> Response:
 def leave_waiting_list(asset_id: UUID) -> None:
     """Wait no more, or decline the place that is offered."""
     with transaction() as session:
-        waiting.leave(session, _person_id(), asset_id, now=utc_now())
+        waiting.leave(session, current_person_id(), asset_id, now=utc_now())
 
 
 @blueprint.route("/me/adoptions", methods=["GET"])
@@ -258,7 +260,7 @@ def leave_waiting_list(asset_id: UUID) -> None:
 @blueprint.response(200, OwnAdoptionsOut)
 def list_own_adoptions(query: dict[str, Any]) -> Response:
     """What the caller looks after, the latest first, and where they wait."""
-    person_id, locale = _person_id(), query.get("locale") or _locale()
+    person_id, locale = current_person_id(), query.get("locale") or _locale()
     with reading() as session:
         page = queries.of_person(
             session,
@@ -357,12 +359,6 @@ def end_adoption(payload: dict[str, Any], adoption_id: UUID) -> Response:
         now=now,
     )
     return _answer(adoption)
-
-
-def _person_id() -> UUID:
-    person_id = current_actor().person_id
-    assert person_id is not None
-    return person_id
 
 
 def _locale() -> str | None:

@@ -16,7 +16,7 @@ from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
 from accounts import audit
-from accounts.access import allow, current_actor, permission
+from accounts.access import allow, current_actor, current_person_id, permission
 from accounts.audit import Action, Subject
 from accounts.rules import Permission
 from assets.campaigns import keeping, queries, reaching, sending
@@ -98,7 +98,7 @@ def create_campaign(payload: dict[str, Any]) -> Response:
     place = _coordinated(session, payload["jurisdiction"])
     wish = wish_from(payload)
     campaign = keeping.create(
-        session, place, wish, _person_id(), _agreement(payload.get("confirm")), now=now
+        session, place, wish, current_person_id(), _agreement(payload.get("confirm")), now=now
     )
     _enter(session, campaign, "created", now)
     return _answer(session, campaign, status=201)
@@ -221,7 +221,7 @@ def send_campaign(payload: dict[str, Any], campaign_id: UUID) -> Response:
     session, now = db.session(), utc_now()
     campaign = _taken(session, campaign_id)
     made = sending.by_hand(
-        session, campaign, _person_id(), _agreement(payload.get("confirm")), now=now
+        session, campaign, current_person_id(), _agreement(payload.get("confirm")), now=now
     )
     audit.record(
         session,
@@ -414,9 +414,3 @@ def _enter(session: Session, campaign: Campaign, what: str, now: datetime) -> No
         now=now,
         data={"what": what},
     )
-
-
-def _person_id() -> UUID:
-    person_id = current_actor().person_id
-    assert person_id is not None
-    return person_id

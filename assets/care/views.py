@@ -11,7 +11,7 @@ from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
 from accounts import audit
-from accounts.access import EVERYONE, SIGNED_IN, allow, current_actor, permission
+from accounts.access import EVERYONE, SIGNED_IN, allow, current_actor, current_person_id, permission
 from accounts.audit import Action, Subject
 from accounts.rules import Permission
 from assets import photos, spreadsheet
@@ -90,7 +90,7 @@ def log_care(asset_id: UUID) -> Response:
 
     As JSON, or as a form with the same fields and one photo in `photos`.
     """
-    sent = load(_CARE_IN, _sent())
+    sent = load(_CARE_IN, sent_fields(numbers=("minutes",)))
     return _log(asset_id, Done(**sent), sent_photos())
 
 
@@ -118,9 +118,9 @@ def list_own_care(query: dict[str, Any]) -> Response:
     """What the caller did, the latest first, and what it comes to."""
     with reading() as session:
         page = queries.of_person(
-            session, _person_id(), cursor=query.get("cursor"), limit=query["limit"]
+            session, current_person_id(), cursor=query.get("cursor"), limit=query["limit"]
         )
-        tally = queries.tally(session, _person_id(), now=utc_now())
+        tally = queries.tally(session, current_person_id(), now=utc_now())
         locale = query.get("locale") or _locale()
         document = {
             "items": [care_document(each, locale, is_private=True) for each in page.items],
@@ -155,7 +155,7 @@ def call_for_care(asset_id: UUID) -> Response:
 def say_false_alarm(call_id: UUID) -> Response:
     """Say as the adopter that nothing needs to be done."""
     with transaction() as session:
-        made = calling.false_alarm(session, call_id, _person_id(), now=utc_now())
+        made = calling.false_alarm(session, call_id, current_person_id(), now=utc_now())
         return answer(_CALL, made, is_private=True)
 
 
@@ -226,7 +226,7 @@ def write_to_volunteers(payload: dict[str, Any]) -> Response:
         box=payload.get("bbox"),
         area=area,
     )
-    message, count = writing.write(session, place.id, _person_id(), letter, now=now)
+    message, count = writing.write(session, place.id, current_person_id(), letter, now=now)
     audit.record(
         session,
         actor,
@@ -242,11 +242,11 @@ def write_to_volunteers(payload: dict[str, Any]) -> Response:
 @once(caller)
 def _log(asset_id: UUID, done: Done, staged: list[StagedPhoto]) -> Response:
     session, now = db.session(), utc_now()
-    care = doing.log(session, _person_id(), asset_id, done, now=now)
+    care = doing.log(session, current_person_id(), asset_id, done, now=now)
     care.photo_id = photos.insert(
         session,
         staged,
-        person_id=_person_id(),
+        person_id=current_person_id(),
         jurisdiction_id=care.jurisdiction_id,
         now=now,
     )
@@ -256,14 +256,6 @@ def _log(asset_id: UUID, done: Done, staged: list[StagedPhoto]) -> Response:
     return answer(
         _CARE, care_document(logged, _locale(), is_private=True), status=201, is_private=True
     )
-
-
-def _sent() -> Any:
-    """The fields of the request; in a form numbers are texts."""
-    fields = sent_fields()
-    if isinstance(fields, dict) and str(fields.get("minutes", "")).isdecimal():
-        fields = {**fields, "minutes": int(fields["minutes"])}
-    return fields
 
 
 def _coordinated(session: Session, code: str) -> JurisdictionRef:
@@ -279,12 +271,6 @@ def _coordinated(session: Session, code: str) -> JurisdictionRef:
     if not current_actor().may(Permission.COORDINATE_VOLUNTEERS, place.id, None):
         raise NotFoundError
     return place
-
-
-def _person_id() -> UUID:
-    person_id = current_actor().person_id
-    assert person_id is not None
-    return person_id
 
 
 def _locale() -> str | None:

@@ -16,7 +16,7 @@ from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
 from accounts import audit
-from accounts.access import EVERYONE, SIGNED_IN, allow, current_actor, permission
+from accounts.access import EVERYONE, SIGNED_IN, allow, current_actor, current_person_id, permission
 from accounts.audit import Action, Subject
 from accounts.rules import Permission
 from assets import photos, spreadsheet
@@ -142,7 +142,7 @@ def list_corrections(query: dict[str, Any]) -> Response:
 def list_own_corrections(query: dict[str, Any]) -> Response:
     """What the caller proposed and what became of it, the latest first."""
     with reading() as session:
-        filters = Filters(state=None, person_id=_person_id())
+        filters = Filters(state=None, person_id=current_person_id())
         page = queries.page(session, filters, cursor=query.get("cursor"), limit=query["limit"])
         locale = query.get("locale") or _locale()
         items = [document(each, locale, is_private=True) for each in page.items]
@@ -172,9 +172,9 @@ def get_correction(correction_id: UUID) -> Response:
 def confirm_correction(correction_id: UUID) -> Response:
     """Say the same; twice is once. Where the kind of asset says so, enough people accept it."""
     session, now = db.session(), utc_now()
-    holding.check_person(session, _person_id())
+    holding.check_person(session, current_person_id())
     correction = deciding.lock(session, correction_id)
-    deciding.confirm(session, correction, _person_id(), now=now)
+    deciding.confirm(session, correction, current_person_id(), now=now)
     return _answer(session, correction)
 
 
@@ -187,7 +187,7 @@ def withdraw_correction(correction_id: UUID) -> None:
     """Take back what one proposed."""
     with transaction() as session:
         found = session.get(Correction, correction_id)
-        if found is None or found.person_id != _person_id():
+        if found is None or found.person_id != current_person_id():
             raise NotFoundError
         deciding.withdraw(session, deciding.lock(session, correction_id), now=utc_now())
 
@@ -300,7 +300,7 @@ _PLACE = frozenset({"id", "lat", "lon"})
 
 @once(caller)
 def _propose(proposal: Proposal, staged: list[StagedPhoto]) -> Response:
-    session, now, person_id = db.session(), utc_now(), _person_id()
+    session, now, person_id = db.session(), utc_now(), current_person_id()
     proposed: Proposed = proposing.propose(
         session,
         person_id,
@@ -369,12 +369,6 @@ def _answer(
 
 def _place(session: Session, code: str | None) -> int | None:
     return jurisdictions.by_code(session, code).id if code else None
-
-
-def _person_id() -> UUID:
-    person_id = current_actor().person_id
-    assert person_id is not None
-    return person_id
 
 
 def _locale() -> str | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from flask import Response
 from flask_smorest import Blueprint
 
-from accounts.access import SIGNED_IN, allow, current_actor, permission
+from accounts.access import SIGNED_IN, allow, current_actor, current_person_id, permission
 from accounts.rules import Permission
 from assets.helping import answering, queries
 from assets.helping.answering import Said
@@ -62,7 +62,7 @@ def list_help_requests(query: dict[str, Any]) -> Response:
     reader = look(query)
     with reading() as session:
         page = queries.of_person(
-            session, _person_id(), cursor=query.get("cursor"), limit=query["limit"]
+            session, current_person_id(), cursor=query.get("cursor"), limit=query["limit"]
         )
         items = [help_document(each, reader) for each in page.items]
         return answer(_LIST, {"items": items, "next": page.next}, is_private=True)
@@ -96,10 +96,10 @@ def answer_report(report_id: UUID) -> Response:
     Where the service lets volunteers, `done` resolves the report; else it is a proposal to the
     team. As JSON, or as a form with the same fields and one photo in `photos`.
     """
-    sent = load(_IN, _sent())
+    sent = load(_IN, sent_fields(numbers=("minutes",)))
     with reading() as session:
         # Nobody keeps files here for what is not theirs to answer.
-        queries.check_concerned(session, report_id, _person_id())
+        queries.check_concerned(session, report_id, current_person_id())
     said = Said(
         sent["answer"],
         note=sent.get("note"),
@@ -127,7 +127,7 @@ def list_answers(report_id: UUID) -> Response:
 @once(caller)
 def _answer(report_id: UUID, said: Said, staged: Any) -> Response:
     session, now = db.session(), utc_now()
-    asked = answering.of_person(session, report_id, _person_id(), now=now)
+    asked = answering.of_person(session, report_id, current_person_id(), now=now)
     answering.answer(session, asked.id, replace(said, photos=tuple(staged)), now=now)
     report = session.get_one(ServiceRequest, report_id, populate_existing=True)
     document = {
@@ -140,17 +140,3 @@ def _answer(report_id: UUID, said: Said, staged: Any) -> Response:
         "care": asked.care_id,
     }
     return answer(_OUT, document, status=201, is_private=True)
-
-
-def _sent() -> Any:
-    """The fields of the request; in a form numbers are texts."""
-    sent = sent_fields()
-    if isinstance(sent, dict) and str(sent.get("minutes", "")).isdecimal():
-        sent = {**sent, "minutes": int(sent["minutes"])}
-    return sent
-
-
-def _person_id() -> UUID:
-    person_id = current_actor().person_id
-    assert person_id is not None
-    return person_id

@@ -192,6 +192,7 @@ def test_what_cannot_be_logged_is_refused(
         (asset, {"action": "painted"}, 422, "unknown_action"),
         (asset, {"action": "leak", "at": late}, 422, "not_timely"),
         (asset, {"action": "leak", "minutes": 2000}, 422, "invalid"),
+        (asset, {"action": "leak", "minutes": "9" * 5000}, 422, "invalid"),
         (asset, {"action": "leak", "quantity": -1}, 422, "invalid"),
         (asset, {"action": "leak", "person_id": str(ana.id)}, 422, "invalid"),
         (asset, {}, 422, "invalid"),
