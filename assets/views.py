@@ -48,7 +48,7 @@ from geo.measures import Box, Point
 from reports import queries as report_queries
 from reports import showing as report_showing
 from reports.showing import Look
-from reports.viewing import KEY_PARAMETER, MATCH_PARAMETER, answer, caller, look, plain
+from reports.viewing import KEY_PARAMETER, MATCH_PARAMETER, answer, caller, look
 
 blueprint = Blueprint("assets", __name__, description="The register of the city's street assets.")
 
@@ -322,7 +322,7 @@ def _asset(session: Session, asset_id: UUID, reader: Look, *, status: int = 200)
         report_showing.public(reports[id_], reader) for id_ in open_ids if id_ in reports
     ]
     document["past_reports"] = past
-    response = _geojson(plain(document), is_private=is_staff)
+    response = _geojson(document, is_private=is_staff)
     response.status_code = status
     response.headers["ETag"] = entity_tag(found.version)
     return response

@@ -51,7 +51,7 @@ from reports.media.showing import Size
 from reports.media.staging import StagedPhoto
 from reports.schemas import PageQuery
 from reports.storage import MissingFileError
-from reports.viewing import KEY_PARAMETER, answer, caller, plain, sent_fields, sent_photos
+from reports.viewing import KEY_PARAMETER, answer, caller, sent_fields, sent_photos
 
 blueprint = Blueprint(
     "corrections", __name__, description="Corrections: say that the register is wrong."
@@ -258,9 +258,7 @@ def get_corrections_file(query: dict[str, Any]) -> Response:
                 "type": "Feature",
                 "id": row["id"],
                 "geometry": {"type": "Point", "coordinates": [row["lon"], row["lat"]]},
-                "properties": {
-                    name: plain(value) for name, value in row.items() if name not in _PLACE
-                },
+                "properties": {name: row[name] for name in row if name not in _PLACE},
             }
             for row in rows
         ]
