@@ -5,6 +5,10 @@ candidates, and the judge. Measured in this process, on a connection as a worker
 with the floor: one row read by its primary key on that connection. Reports stand at 200,000 places
 of the city; one in twenty is open, of the last ninety days, the others were closed over three
 years, so that more are stored for each place the larger the city's past is.
+
+Every second question is about anywhere in the city, and seldom finds anything; the others are asked
+beside an open report of the same service. Apart from them, where an outage has brought `CROWD`
+reports to one crossing, each question is compared with as many as it may be.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ from __future__ import annotations
 import random
 import statistics
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import psycopg
@@ -36,7 +42,18 @@ _SOUTH, _WEST, _HIGH, _WIDE = 43.57, 3.83, 0.075, 0.10
 
 _WARM_UP = 200
 
+#: So many wait at one crossing.
+CROWD = 2_000
+
 Place = tuple[int, float, float, int, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a question is asked, and of which service."""
+
+    point: Point
+    service_id: int
 
 
 def fill(system: Riverain, *, reports: int, city: str = "montpellier") -> None:
@@ -60,10 +77,6 @@ def fill(system: Riverain, *, reports: int, city: str = "montpellier") -> None:
 def measure(system: Riverain, *, questions: int, city: str = "montpellier") -> dict[str, float]:
     """Milliseconds for one report, the floor, and what was looked at."""
     engine = sa.create_engine(system.database_url.replace("postgresql:", "postgresql+psycopg:", 1))
-    chance = random.Random(5)
-    times: list[float] = []
-    floors: list[float] = []
-    looked_at: list[int] = []
     with engine.connect() as connection:
         with Session(connection) as session:
             catalogue = catalogue_of(session, jurisdictions.by_code(session, city).id)
@@ -71,34 +84,68 @@ def measure(system: Riverain, *, questions: int, city: str = "montpellier") -> d
             ids = session.scalars(
                 sa.text("SELECT id FROM service_requests TABLESAMPLE SYSTEM (1) LIMIT 5000")
             ).all()
-        for number in range(_WARM_UP + questions):
-            report = _report(catalogue, judge, chance)
-            with Session(connection) as session:
-                session.execute(sa.text("SELECT 1"))
-                started = time.perf_counter()
-                count = _ask(session, catalogue, report, judge)
-                asked = time.perf_counter()
-                session.execute(_BY_KEY, {"id": chance.choice(ids)}).one()
-                ended = time.perf_counter()
-                # As a worker does: after a rollback the driver forgets what it has prepared.
-                session.commit()
-            if number >= _WARM_UP:
-                times.append((asked - started) * 1000)
-                floors.append((ended - asked) * 1000)
-                looked_at.append(count)
+            waiting = [
+                Spot(Point(row.lat, row.lon), row.service_id) for row in session.execute(_OPEN)
+            ]
+        chance = random.Random(5)
+        crossing = Spot(Point(*_where(0)), waiting[0].service_id)
+
+        def anywhere_or_beside(number: int) -> Spot:
+            return chance.choice(waiting) if number % 2 else _anywhere(catalogue, chance)
+
+        def asked(spot_of: Callable[[int], Spot], many: int) -> _Times:
+            times = _Times()
+            for number in range(_WARM_UP + many):
+                report = _report(catalogue, judge, chance, spot_of(number))
+                with Session(connection) as session:
+                    session.execute(sa.text("SELECT 1"))
+                    started = time.perf_counter()
+                    count = _ask(session, catalogue, report, judge)
+                    asked = time.perf_counter()
+                    session.execute(_BY_KEY, {"id": chance.choice(ids)}).one()
+                    ended = time.perf_counter()
+                    # As a worker does: after a rollback the driver forgets what it has prepared.
+                    session.commit()
+                if number >= _WARM_UP:
+                    times.asked.append((asked - started) * 1000)
+                    times.floor.append((ended - asked) * 1000)
+                    times.candidates.append(count)
+            return times
+
+        usual = asked(anywhere_or_beside, questions)
+        connection.execute(
+            _CROWD, {"count": CROWD, "service": crossing.service_id, **_at(crossing)}
+        )
+        connection.commit()
+        crowded = asked(lambda _number: crossing, questions // 4)
     engine.dispose()
-    times.sort()
-    floors.sort()
-    p99, floor_p99 = times[int(questions * 0.99)], floors[int(questions * 0.99)]
+    p99, floor_p99 = _quantile(usual.asked, 0.99), _quantile(usual.floor, 0.99)
     return {
-        "p50_ms": round(statistics.median(times), 2),
+        "p50_ms": round(_quantile(usual.asked, 0.5), 2),
         "p99_ms": round(p99, 2),
-        "floor_p50_ms": round(statistics.median(floors), 3),
-        "p50_ratio": round(statistics.median(times) / statistics.median(floors), 1),
+        "floor_p50_ms": round(_quantile(usual.floor, 0.5), 3),
+        "floor_p99_ms": round(floor_p99, 3),
+        "p50_ratio": round(_quantile(usual.asked, 0.5) / _quantile(usual.floor, 0.5), 1),
         "p99_ratio": round(p99 / floor_p99, 1),
-        "candidates_mean": round(statistics.mean(looked_at), 1),
-        "candidates_max": float(max(looked_at)),
+        "candidates_mean": round(statistics.mean(usual.candidates), 1),
+        "candidates_max": float(max(usual.candidates)),
+        "crowd_p50_ms": round(_quantile(crowded.asked, 0.5), 2),
+        "crowd_p99_ms": round(_quantile(crowded.asked, 0.99), 2),
+        "crowd_candidates_mean": round(statistics.mean(crowded.candidates), 1),
     }
+
+
+@dataclass(slots=True)
+class _Times:
+    """Milliseconds of each question and of the floor after it, and what was compared."""
+
+    asked: list[float] = field(default_factory=list)
+    floor: list[float] = field(default_factory=list)
+    candidates: list[int] = field(default_factory=list)
+
+
+def _quantile(times: list[float], share: float) -> float:
+    return sorted(times)[int(len(times) * share)]
 
 
 def _ask(session: Session, catalogue: Catalogue, report: Features, judge: DuplicateJudge) -> int:
@@ -109,23 +156,35 @@ def _ask(session: Session, catalogue: Catalogue, report: Features, judge: Duplic
     return len(candidates)
 
 
-def _report(catalogue: Catalogue, judge: DuplicateJudge, chance: random.Random) -> Features:
-    """A report at one of the places, a few metres off, of any service."""
-    number = chance.randrange(PLACES)
-    lat, lon = _where(number)
+def _anywhere(catalogue: Catalogue, chance: random.Random) -> Spot:
+    """One of the places, and any service."""
     service = chance.choice([item for item in catalogue.offered() if item.emergency is None])
+    return Spot(Point(*_where(chance.randrange(PLACES))), service.id)
+
+
+def _report(
+    catalogue: Catalogue, judge: DuplicateJudge, chance: random.Random, spot: Spot
+) -> Features:
+    """A report of that service a few metres off that spot."""
     return Features(
         id=new_id(),
-        service_id=service.id,
+        service_id=spot.service_id,
         requested_at=utc_now() - timedelta(minutes=chance.randrange(60)),
-        point=Point(lat + chance.uniform(-4e-5, 4e-5), lon + chance.uniform(-4e-5, 4e-5)),
-        scope=finding.scope_of(service, catalogue, judge),
-        address=f"{number % 90} rue {number % 2000}",
+        point=Point(
+            spot.point.lat + chance.uniform(-4e-5, 4e-5),
+            spot.point.lon + chance.uniform(-4e-5, 4e-5),
+        ),
+        scope=finding.scope_of(catalogue.by_id[spot.service_id], catalogue, judge),
+        address=f"{(number := chance.randrange(90))} rue {(street := chance.randrange(2000))}",
         text="Un trou devant la porte, on ne peut plus passer avec une poussette.",
-        street=f"r {number % 2000}",
-        number=str(number % 90),
+        street=f"r {street}",
+        number=str(number),
         source="app",
     )
+
+
+def _at(spot: Spot) -> dict[str, float]:
+    return {"lat": spot.point.lat, "lon": spot.point.lon, "cell": cell_of(spot.point)}
 
 
 def _where(number: int) -> tuple[float, float]:
@@ -177,6 +236,27 @@ CREATE TABLE bench_spots (
 _COPY = b"COPY bench_spots (n, lat, lon, cell, street, number) FROM STDIN"
 
 _BY_KEY = sa.text("SELECT id, description, lat, lon FROM service_requests WHERE id = :id")
+
+_OPEN = sa.text(
+    "SELECT lat, lon, service_id FROM service_requests"
+    " WHERE status = 'triaged' AND requested_at > now() - interval '14 days' LIMIT 5000"
+)
+
+_CROWD = sa.text(
+    """
+INSERT INTO service_requests (
+    id, jurisdiction_id, number, service_id, source, status, description, lat, lon, cell,
+    place_source, routed_by, requested_at, updated_at, located_at, triaged_at, content_hash,
+    caller_hash, joined_count
+)
+SELECT gen_random_uuid(), s.jurisdiction_id, 1000000000 + g, s.id, 'app', 'triaged',
+       'Plus de lumière au carrefour, appel ' || g, :lat, :lon, :cell, 'pin', 'rule',
+       m.at, m.at, m.at, m.at, '\\x00', '\\x00', (g % 40 = 0)::integer
+  FROM generate_series(1, :count) AS g
+ CROSS JOIN LATERAL (SELECT now() - g * interval '3 seconds' AS at) AS m
+  JOIN services AS s ON s.id = :service
+"""
+)
 
 # What is open is of the last ninety days; the rest of three years, closed five days later.
 _FILL = b"""

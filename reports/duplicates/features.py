@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import cos, log1p, radians
 
 from core.text import fold
@@ -228,11 +229,15 @@ def likeness_of_texts(one: str, other: str) -> tuple[float, float] | None:
     # Only where two reports meet that have words: most processes never compare any.
     from rapidfuzz.fuzz import token_set_ratio
 
-    mine, theirs = fold(one), fold(other)
+    mine, theirs = _folded(one), _folded(other)
     words = min(mine.count(" "), theirs.count(" ")) + 1
     if not mine or not theirs:
         return None
     return token_set_ratio(mine, theirs) / 100.0, min(1.0, words / _FULL_WORDS)
+
+
+# One text is compared with those of all candidates, and at a busy place these are the same again.
+_folded = lru_cache(maxsize=512)(fold)
 
 
 def bits_apart(ones: Sequence[int], others: Sequence[int]) -> int | None:
