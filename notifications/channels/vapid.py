@@ -1,15 +1,17 @@
 """Our key for web push (RFC 8292): read from the setting, its public half given to browsers.
 
-Apart from sending, so that a web process does not load what only sending needs.
+Apart from sending, so that a web process does not load what only sending needs; and where no key is
+set, it loads no cryptography for it either.
 """
 
 from __future__ import annotations
 
 import base64
 import functools
+from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from py_vapid import Vapid02
+if TYPE_CHECKING:
+    from py_vapid import Vapid02
 
 
 def load(private_key: str) -> Vapid02:
@@ -18,6 +20,8 @@ def load(private_key: str) -> Vapid02:
     Raises:
         ValueError: it is neither.
     """
+    from py_vapid import Vapid02
+
     if "BEGIN" in private_key:
         return Vapid02.from_pem(private_key.encode())
     return Vapid02.from_string(private_key)
@@ -26,5 +30,7 @@ def load(private_key: str) -> Vapid02:
 @functools.lru_cache(maxsize=4)
 def public_key(private_key: str) -> str:
     """What a browser needs to subscribe: the uncompressed point, in base64url."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     point = load(private_key).public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     return base64.urlsafe_b64encode(point).rstrip(b"=").decode()
