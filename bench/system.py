@@ -115,7 +115,7 @@ def floor_server(system: Riverain) -> Iterator[int]:
         env={**system.environment, "FLOOR_DATABASE_URL": system.database_url},
     )
     try:
-        _wait_for_port(port)
+        wait_for_port(port)
         yield port
     finally:
         process.terminate()
@@ -130,7 +130,8 @@ def free_port() -> int:
         return port
 
 
-def _wait_for_port(port: int) -> None:
+def wait_for_port(port: int) -> None:
+    """Until somebody listens on it, half a minute at most."""
     deadline = time.monotonic() + 30
     while True:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import shutil
 from pathlib import Path
 
@@ -44,9 +46,13 @@ def edit(folder: Path, name: str, old: str, new: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the small demo city, to edit."""
+    """A copy of the small demo city with a hundred of its hydrants, to edit."""
     copy = tmp_path / "boston"
     shutil.copytree(CITIES / "boston", copy)
+    hydrants = copy / "assets" / "hydrants.csv.gz"
+    with gzip.open(hydrants, "rt", encoding="utf-8") as whole:
+        head = list(itertools.islice(whole, 101))
+    hydrants.write_bytes(gzip.compress("".join(head).encode(), mtime=0))
     return copy
 
 

@@ -67,7 +67,9 @@ def crowd(app: Flask, where: Callable[[int], Point], count: int = 50) -> list[UU
 
 
 def triage_at_once(url: str, shares: Sequence[Sequence[UUID]]) -> None:
-    context = multiprocessing.get_context("spawn")
+    # Forked from a process that has loaded what they need, once for all of these tests.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([work.__module__])
     start = context.Barrier(len(shares))
     processes = [context.Process(target=work, args=(url, mine, start)) for mine in shares]
     for process in processes:
