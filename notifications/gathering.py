@@ -24,6 +24,7 @@ from notifications.messages import Claimed
 from notifications.models import PushSubscription, WebhookEndpoint
 from notifications.vocabulary import Occasion, RecipientKind
 from reports.catalogue import Catalogue, catalogue_of
+from reports.duplicates import evidence
 from reports.models import Follower, Note, ServiceRequest
 from reports.vocabulary import NoteKind
 
@@ -45,6 +46,8 @@ class Gathered:
     followers: Mapping[UUID, Record] = field(default_factory=dict)
     browsers: Mapping[UUID, Record] = field(default_factory=dict)
     reports: Mapping[UUID, Record] = field(default_factory=dict)
+    #: How many tell of them, of those whose reporters hear that they were joined.
+    told: Mapping[UUID, evidence.Told] = field(default_factory=dict)
     teams: Mapping[int, Record] = field(default_factory=dict)
     notes: Mapping[UUID, Record] = field(default_factory=dict)
     notes_of_history: Mapping[int, Record] = field(default_factory=dict)
@@ -107,6 +110,10 @@ def gather(session: Session, claimed: Sequence[Claimed], links: Links) -> Gather
         followers=followers,
         browsers=browsers,
         reports=reports,
+        told=evidence.told(
+            session,
+            {one.report_id for one in claimed if one.report_id and one.event == Occasion.MERGED},
+        ),
         teams=_by_id(session, _TEAM, Team.id, team_ids),
         notes={row.id: row for row in notes},
         # The first words of an entry: a status change has one public note.
@@ -163,7 +170,6 @@ _REPORT = sa.select(
     ServiceRequest.address_given,
     ServiceRequest.team_id,
     ServiceRequest.parent_id,
-    ServiceRequest.joined_count,
     ServiceRequest.requested_at,
     ServiceRequest.updated_at,
     ServiceRequest.due_at,

@@ -139,6 +139,7 @@ def _facts(
     service = known.catalogues[own.jurisdiction_id].by_id[own.service_id]
     locale, zone = one.locale, place.time_zone
     other = _parent(known, one) if lead is own else lead
+    told = known.told.get(own.id)
     team = known.teams.get(lead.team_id)
     address = own.address or own.address_given
     if not follower.is_reporter:
@@ -169,7 +170,7 @@ def _facts(
         team=pick(team.names, locale, place.default_locale) if team is not None else "",
         note=note,
         parent_number=other.number if other is not None else None,
-        reports=1 + (other or lead).joined_count,
+        people=told.people if told is not None else 0,
         is_reporter=follower.is_reporter,
         contact=_contact(place),
         reopen_until=_day(place, locale, zone, reopen_until),

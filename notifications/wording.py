@@ -59,8 +59,8 @@ class Facts:
     note: str = ""
     #: The report that this one was joined to.
     parent_number: int | None = None
-    #: How many reports tell of the problem, this one among them.
-    reports: int = 0
+    #: How many people tell of the problem or said "me too", the reader among them.
+    people: int = 0
     is_reporter: bool = False
     #: The city's e-mail address or telephone number.
     contact: str = ""

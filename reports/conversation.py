@@ -20,11 +20,11 @@ from core import outbox
 from core.errors import ConflictError, InvalidError, NotFoundError
 from core.ids import new_id
 from core.tokens import Purpose, matches
-from reports import changing, events, history, lifecycle, media, own, reviewing
+from reports import changing, events, history, lifecycle, media, own, reviewing, withdrawing
 from reports.duplicates import evidence
 from reports.history import Author, Entry
 from reports.models import Follower, HistoryEntry, Note, ServiceRequest
-from reports.rules import FinishedError, takes_words
+from reports.rules import Facts, FinishedError, check_move, takes_words
 from reports.vocabulary import ActorKind, HistoryKind, NoteKind, Status, Visibility
 
 #: The reporter, whoever holds the link. Who that is stands with the followers, erasable.
@@ -40,9 +40,6 @@ ASK_AGAIN_AFTER = timedelta(minutes=10)
 #: One address is asked to confirm so often in an hour, whatever reports are named: a stranger must
 #: not fill somebody's mailbox.
 MOST_ASKED_AN_HOUR = 5
-
-#: Why a report was closed by its own reporter.
-WITHDRAWN = "withdrawn"
 
 
 class NoQuestionError(ConflictError):
@@ -184,31 +181,41 @@ def is_asked(session: Session, report_id: UUID) -> bool:
 
 
 def withdraw(session: Session, report: ServiceRequest, text: str | None, *, now: datetime) -> bool:
-    """Take the report back. True when that closes it.
+    """Take the report back. True when that closes it; a second time changes nothing.
 
     Where others said the same or follow it, it stays what it is and only its reporter leaves: the
-    problem is still theirs.
+    problem is still theirs. So does a duplicate; the report it repeats is closed where its own
+    reporter had left before and nobody is left.
 
     Raises:
         MoveError: it is over already.
     """
     status = Status(report.status)
-    if status is Status.DUPLICATE or (status.is_open and _concerns_others(session, report)):
-        session.execute(
-            sa.update(Follower)
-            .where(Follower.report_id == report.id, Follower.is_reporter, _is_there())
-            .values(left_at=now)
-            .execution_options(synchronize_session=False)
-        )
-        changing.touch(report, now)
-        session.flush()
-        _say(session, report, HistoryKind.WITHDRAWN, NoteKind.ADDITION, text, now)
+    if not (status.is_open or status is Status.DUPLICATE):
+        check_move(status, Status.CLOSED, ActorKind.REPORTER, Facts())
+    if report.withdrawn_at is not None:
         return False
-    entry_id = lifecycle.move(
-        session, report, Status.CLOSED, by=REPORTER, now=now, reason=WITHDRAWN
+    report.withdrawn_at = now
+    session.flush()
+    entry_id = withdrawing.close_if_untold(session, report, now=now)
+    if entry_id is not None:
+        _keep(session, report, NoteKind.ADDITION, text, entry_id, now)
+        return True
+    session.execute(
+        sa.update(Follower)
+        .where(Follower.report_id == report.id, Follower.is_reporter, _is_there())
+        .values(left_at=now)
+        .execution_options(synchronize_session=False)
     )
-    _keep(session, report, NoteKind.ADDITION, text, entry_id, now)
-    return True
+    changing.touch(report, now)
+    session.flush()
+    _say(session, report, HistoryKind.WITHDRAWN, NoteKind.ADDITION, text, now)
+    evidence.weigh(session, [report.id], now=now)
+    session.refresh(report)
+    if report.parent_id is not None:
+        parent = session.get_one(ServiceRequest, report.parent_id, populate_existing=True)
+        withdrawing.close_if_untold(session, parent, now=now)
+    return False
 
 
 def not_fixed(
@@ -216,15 +223,22 @@ def not_fixed(
 ) -> ServiceRequest:
     """Reopen what was called resolved; of a duplicate, its parent. The report that was reopened.
 
+    Who had taken the report back tells of it again.
+
     Raises:
         MoveError: it is not resolved.
         WindowClosedError: too late.
     """
+    if report.withdrawn_at is not None:
+        report.withdrawn_at = None
+        session.flush()
+        evidence.weigh(session, [report.id], now=now)
+        session.refresh(report)
     if report.parent_id is None:
         entry_id = lifecycle.move(session, report, Status.REOPENED, by=REPORTER, now=now)
         _keep(session, report, NoteKind.ADDITION, text, entry_id, now)
         return report
-    parent = session.get_one(ServiceRequest, report.parent_id)
+    parent = session.get_one(ServiceRequest, report.parent_id, populate_existing=True)
     lifecycle.move(
         session,
         parent,
@@ -303,6 +317,14 @@ def follow(
         follower.confirmed_at = follower.confirmed_at or now
         follower.left_at = None
         session.flush()
+        if follower.is_reporter:
+            # They had taken it back, and tell of it again.
+            session.execute(
+                sa.update(ServiceRequest)
+                .where(ServiceRequest.id == root_id, ServiceRequest.withdrawn_at.is_not(None))
+                .values(withdrawn_at=None)
+                .execution_options(synchronize_session=False)
+            )
         evidence.weigh(session, [root_id], now=now)
         return follower.id, Following.FOLLOWING
     is_told = follower.confirmed_at is not None and follower.left_at is None
@@ -423,18 +445,6 @@ def _asked_lately(session: Session, email: str | None, now: datetime) -> int:
         )
     )
     return asked or 0
-
-
-def _concerns_others(session: Session, report: ServiceRequest) -> bool:
-    """Whether somebody else told of it too, or wants to be told."""
-    duplicates = sa.exists().where(ServiceRequest.parent_id == report.id)
-    followers = sa.exists().where(
-        Follower.report_id == report.id,
-        Follower.is_reporter.is_(False),
-        Follower.confirmed_at.is_not(None),
-        _is_there(),
-    )
-    return bool(session.scalar(sa.select(sa.or_(duplicates, followers))))
 
 
 def _count_additions(session: Session, report: ServiceRequest) -> None:

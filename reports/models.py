@@ -342,6 +342,9 @@ class ServiceRequest(Base):
     held_since: Mapped[datetime | None] = mapped_column(comment="The clock stands still since")
     resolved_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    withdrawn_at: Mapped[datetime | None] = mapped_column(
+        comment="Its reporter took it back, whatever became of it"
+    )
     anonymised_at: Mapped[datetime | None] = mapped_column(comment="Its people were removed")
     photos_deleted_at: Mapped[datetime | None]
 

@@ -131,7 +131,7 @@ class SimilarOut(Schema):
     )
     followers = fields.Integer(required=True)
     people = fields.Integer(
-        required=True, metadata={"description": "How many told of it or said “me too”."}
+        required=True, metadata={"description": "How many people tell of it or said “me too”."}
     )
 
 

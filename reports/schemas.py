@@ -174,16 +174,22 @@ class ReportOut(Schema):
     team = fields.Nested(TeamOut, required=True, allow_none=True)
     parent = fields.Nested(ParentOut, required=True, allow_none=True)
     duplicates = fields.Integer(
-        required=True, metadata={"description": "Other reports that tell the same."}
+        required=True,
+        metadata={
+            "description": "Other reports of the same problem, joined to it or with it to another;"
+            " reports, not people."
+        },
     )
     followers = fields.Integer(
-        required=True, metadata={"description": "People who said that it concerns them too."}
+        required=True,
+        metadata={"description": "How many of those people said that it concerns them too."},
     )
     people = fields.Integer(
         required=True,
         metadata={
-            "description": "Its evidence: how many told of it or said that it concerns them, each"
-            " counted once as far as they left an account, an address or a number."
+            "description": "How many people tell of the problem or said that it concerns them, each"
+            " counted once as far as they left an account, an address or a number; of a duplicate,"
+            " those of the report that it repeats too. Who took a report back is not counted."
         },
     )
     photos = fields.List(fields.Nested(PhotoOut), required=True)

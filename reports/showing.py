@@ -140,7 +140,7 @@ def staff(found: Found, look: Look, *, now: datetime) -> dict[str, Any]:
         "assignee": row.assignee_id and {"id": row.assignee_id, "name": row.assignee_name},
         "routed_by": row.routed_by,
         "routing": row.routing,
-        "routed_because": wording.sentence(row.routing, look.locale),
+        "routed_because": wording.sentence(row.routing, look.locale or found.place.default_locale),
         "duplicate": row.duplicate,
         "duplicate_because": because(row.duplicate, look, found.place),
         "may_repeat": row.suggested_id,
@@ -276,7 +276,8 @@ def _may(found: Found, *, is_asked: bool, now: datetime) -> dict[str, bool]:
     return {
         "add": takes_words(status),
         "answer": is_asked and takes_words(status),
-        "withdraw": status.is_open or status is Status.DUPLICATE,
+        "withdraw": (status.is_open or status is Status.DUPLICATE)
+        and found.row.withdrawn_at is None,
         "say_not_fixed": _work_status(found.row) in (Status.RESOLVED, Status.CLOSED)
         and may_reopen(_fixed_at(found.row), found.led_by.reopen_days, now),
     }

@@ -117,7 +117,8 @@ class ReportPage:
     @property
     def may_withdraw(self) -> bool:
         """Whether its reporter may take it back; of a duplicate, only they themselves leave."""
-        return self.status.is_open
+        is_there = self.status.is_open or self.status is Status.DUPLICATE
+        return is_there and self.report.withdrawn_at is None
 
     def reopening_ends_at(self, now: datetime) -> datetime | None:
         """Until when its reporter may say that it is not fixed; None when that is not so."""

@@ -4,7 +4,13 @@ Evidence is who made the report and those that were joined to it, and everybody 
 too" on one of them. It counts people, not reports: who tells of one thing twenty times, and
 follows it besides, is one. Two are the same by their account, their e-mail address or their phone
 number. Who left none of them cannot be told from another and counts each time; nothing is stored
-to tell such people apart. What sensors felt counts for so many people more (`sensed_by`).
+to tell such people apart.
+
+A reporter who took the report back tells of nothing any more and does not count; whoever said "me
+too" on it does. Who only wants no more messages of the own report has still told of it, and counts.
+
+Every number of people that anybody is shown is this one. For the priority, what sensors felt counts
+for so many people more (`sensed_by`); they are never shown as people.
 
 The service says from how many people on a report is at least so urgent (`evidence_priority`). That
 goes as it came: when reports are separated or people leave, the rules' own priority is back. What
@@ -28,12 +34,13 @@ from reports.vocabulary import HistoryKind, PriorityBy
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Who tells of a report: of it and those joined to it.
+    """Who tells of a problem: by the report that leads and those joined to it.
 
     Attributes:
-        duplicates: reports that are joined to it.
-        followers: rows of those who said "me too", some of them perhaps of one person.
-        people: how many there are, each counted once, its own reporter among them.
+        duplicates: how many reports tell it beside one, also those that were taken back since.
+        followers: how many people said "me too", each counted once.
+        people: how many tell of it, each counted once: reporters who have not taken it back, and
+            those who said "me too".
     """
 
     duplicates: int
@@ -41,16 +48,12 @@ class Told:
     people: int
 
 
-#: Of a report that nobody knows anything of.
-ALONE = Told(0, 0, 1)
-
-
 def told(session: Session, ids: Collection[UUID]) -> dict[UUID, Told]:
-    """The evidence of each of these reports; one statement for any number."""
+    """The evidence of each of these reports, of a duplicate that of its leader; one statement."""
     if not ids:
         return {}
     return {
-        row.root: Told(row.reports - 1, row.followers, row.people)
+        row.id: Told(row.reports - 1, row.followers, row.people)
         for row in session.execute(_TOLD, {"ids": sorted(ids)})
     }
 
@@ -77,7 +80,12 @@ def weigh(
                 row.id,
                 HistoryKind.PRIORITY_CHANGED,
                 SYSTEM,
-                data={"from": row.before, "to": row.after, "people": row.people},
+                data={
+                    "from": row.before,
+                    "to": row.after,
+                    "people": row.people,
+                    **({"sensed_by": row.sensed_by} if row.sensed_by else {}),
+                },
             )
             for row in rows
         ],
@@ -102,15 +110,18 @@ def _alike(label: str) -> str:
 # and once a number beside it, is one. Longer chains would need more rounds, and are not met.
 _COUNTED = f"""
     telling AS (
-        SELECT root, root AS report_id FROM asked
+        SELECT a.root, r.id AS report_id, r.withdrawn_at
+          FROM asked AS a JOIN service_requests AS r ON r.id = a.root
         UNION ALL
-        SELECT a.root, r.id FROM asked AS a JOIN service_requests AS r ON r.parent_id = a.root
+        SELECT a.root, r.id, r.withdrawn_at
+          FROM asked AS a JOIN service_requests AS r ON r.parent_id = a.root
     ), voices AS (
-        SELECT t.root, t.report_id, f.person_id, f.email, f.phone, false AS is_follower
+        SELECT t.root, t.report_id, f.person_id, f.email, f.phone, false AS is_follower,
+               t.withdrawn_at IS NULL AS tells
           FROM telling AS t
           LEFT JOIN followers AS f ON f.report_id = t.report_id AND f.is_reporter
         UNION ALL
-        SELECT t.root, t.report_id, f.person_id, f.email, f.phone, true
+        SELECT t.root, t.report_id, f.person_id, f.email, f.phone, true, true
           FROM telling AS t
           JOIN followers AS f ON f.report_id = t.report_id AND NOT f.is_reporter
            AND f.confirmed_at IS NOT NULL AND f.left_at IS NULL
@@ -119,19 +130,23 @@ _COUNTED = f"""
     ), alike AS (
         SELECT *, {_alike("own")} AS first FROM labelled
     ), known AS (
-        SELECT root, report_id, is_follower, {_alike("first")} AS person FROM alike
+        SELECT root, report_id, is_follower, tells, {_alike("first")} AS person FROM alike
     ), counted AS (
         SELECT root, count(DISTINCT report_id) AS reports,
-               count(*) FILTER (WHERE is_follower) AS followers,
-               count(DISTINCT person) AS people
+               count(DISTINCT person) FILTER (WHERE is_follower) AS followers,
+               count(DISTINCT person) FILTER (WHERE tells) AS people
           FROM known GROUP BY root
     )
 """
 
 _TOLD = sa.text(
     f"""
-    WITH asked AS (SELECT unnest(:ids ::uuid[]) AS root), {_COUNTED}
-    SELECT root, reports, followers, people FROM counted
+    WITH named AS (
+        SELECT r.id, coalesce(r.parent_id, r.id) AS root
+          FROM service_requests AS r WHERE r.id = ANY (:ids ::uuid[])
+    ), asked AS (SELECT DISTINCT root FROM named), {_COUNTED}
+    SELECT n.id, c.reports, c.followers, c.people
+      FROM named AS n JOIN counted AS c ON c.root = n.root
     """
 )
 
@@ -154,7 +169,7 @@ _WEIGH = sa.text(
            AND (r.priority <> r.priority_base OR r.priority < highest.priority)
            AND (NOT :has_grown OR r.priority < highest.priority)
     ), {_COUNTED}, weighed AS (
-        SELECT a.root, a.before, a.priority_base, c.people + a.sensed_by AS people,
+        SELECT a.root, a.before, a.priority_base, c.people, a.sensed_by,
                greatest(a.priority_base, (
                    SELECT max((step ->> 1)::integer) FROM jsonb_array_elements(a.steps) AS step
                     WHERE (step ->> 0)::integer <= c.people + a.sensed_by
@@ -166,6 +181,6 @@ _WEIGH = sa.text(
            priority_by = CASE WHEN w.after > w.priority_base THEN '{PriorityBy.EVIDENCE}' END
       FROM weighed AS w
      WHERE r.id = w.root AND r.priority <> w.after
-    RETURNING r.id, w.before, w.after, w.people
+    RETURNING r.id, w.before, w.after, w.people, w.sensed_by
     """
 )

@@ -140,6 +140,25 @@ def test_joining_names_the_report_it_was_joined_to(session: Session, tell: Tell)
     )
 
 
+def test_joining_says_how_many_people_tell_of_it_not_how_many_reports(
+    session: Session, tell: Tell
+) -> None:
+    service = new_service(session)
+    parent = new_report(session, service)
+    new_follower(session, parent, is_reporter=True, email="ann@courriel.example")
+    ann, ben, left = (new_report(session, service, parent=parent) for _ in range(3))
+    new_follower(session, ann, is_reporter=True, locale="en", email="ann@courriel.example")
+    left.withdrawn_at = WEDNESDAY
+    session.flush()
+    (letter,) = tell("report.joined", ann, parent_id=str(parent.id))
+    # She told it twice, one took a report back, and one left nothing to be known by.
+    assert "2 people tell us of it, you among them" in letter
+    ben.withdrawn_at = WEDNESDAY
+    session.flush()
+    (letter,) = tell("report.joined", ann, parent_id=str(parent.id))
+    assert "people" not in letter
+
+
 def test_a_stranger_who_follows_does_not_learn_the_house_number(
     session: Session, tell: Tell
 ) -> None:

@@ -288,7 +288,8 @@ def test_evidence_counts_duplicates_and_everybody_who_waits_for_news(
     new_follower(session, parent, left_at=NOW)
     [leader, follower] = listing.page(session, Filters(), scope=None, limit=5).items
     assert (leader.duplicates, leader.followers) == (1, 2)
-    assert (follower.duplicates, follower.followers) == (0, 1)
+    # A duplicate tells of the same problem: it shows the same people.
+    assert (follower.duplicates, follower.followers, follower.people) == (1, 2, leader.people)
     assert follower.row.parent_number == parent.number
 
 

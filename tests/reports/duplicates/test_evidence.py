@@ -16,6 +16,7 @@ from reports.history import Author
 from reports.models import HistoryEntry, Service, ServiceRequest
 from reports.triage import triage
 from reports.vocabulary import ActorKind, Status
+from reports.withdrawing import WITHDRAWN
 from tests.factories import (
     new_citizen,
     new_follower,
@@ -210,3 +211,119 @@ def test_a_wave_is_not_counted_again_once_it_is_as_urgent_as_can_be(session: Ses
     # As nothing was taken away, nobody notices what this test did to the row.
     assert evidence.weigh(session, [leader.id], now=utc_now(), has_grown=True) == 0
     assert evidence.weigh(session, [leader.id], now=utc_now()) == 1
+
+
+def people_of(client: FlaskClient, report: ServiceRequest) -> tuple[int, int, int]:
+    shown = client.get(f"/api/v1/reports/{report.id}").json
+    assert shown is not None
+    return shown["people"], shown["followers"], shown["duplicates"]
+
+
+def test_who_takes_a_duplicate_back_tells_no_more_and_its_followers_still_do(
+    client: FlaskClient, session: Session
+) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    left, stays = (joined_by(session, leader, email=f"{name}@x.fr") for name in "ab")
+    triage(session, [left.id, stays.id], now=utc_now())
+    new_follower(session, left, email="c@x.fr")
+    evidence.weigh(session, [leader.id], now=utc_now())
+    session.expire_all()
+    assert (people_of(client, leader), leader.priority) == ((4, 1, 2), 1)
+    for _ in range(2):
+        assert not conversation.withdraw(session, left, "Une erreur", now=utc_now())
+    session.expire_all()
+    # The report stays joined; it is one of two, of whom one person speaks no more.
+    assert (people_of(client, leader), leader.priority) == ((3, 1, 2), 1)
+    assert [entry.kind for entry in stored(session, HistoryEntry, report_id=left.id)].count(
+        "withdrawn"
+    ) == 1
+    conversation.withdraw(session, stays, None, now=utc_now())
+    session.expire_all()
+    assert (people_of(client, leader), leader.priority, leader.status) == ((2, 1, 2), 0, "triaged")
+
+
+def test_a_duplicate_shows_the_people_of_the_problem_that_it_tells(
+    client: FlaskClient, session: Session
+) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    child = joined_by(session, leader, email="a@x.fr")
+    triage(session, [child.id], now=utc_now())
+    new_follower(session, leader, email="b@x.fr")
+    assert people_of(client, leader) == people_of(client, child) == (3, 1, 1)
+
+
+def test_one_who_says_me_too_by_address_and_by_number_is_one_follower(
+    client: FlaskClient, session: Session
+) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    ann = new_citizen(session).id
+    new_follower(session, leader, email="ann@x.fr", person_id=ann)
+    new_follower(session, leader, email=None, phone="+33611111111", person_id=ann)
+    assert people_of(client, leader) == (2, 1, 0)
+
+
+def test_who_left_no_contact_can_take_a_report_back_too(session: Session) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    children = [joined_by(session, leader) for _ in range(2)]
+    triage(session, [child.id for child in children], now=utc_now())
+    assert heard(session, leader) == 3
+    conversation.withdraw(session, children[0], None, now=utc_now())
+    assert heard(session, leader) == 2
+
+
+def test_who_wants_no_more_messages_of_their_report_has_still_told_of_it(session: Session) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    child = joined_by(session, leader)
+    triage(session, [child.id], now=utc_now())
+    mine = new_follower(session, child, is_reporter=True, email="a@x.fr")
+    secret = "s" * 32
+    token = token_for(secret, Purpose.LEAVE, mine.id, 1)
+    conversation.leave(session, mine.id, token, secret=secret, now=utc_now())
+    assert heard(session, leader) == 2
+
+
+def test_a_report_goes_when_the_last_who_told_of_it_takes_theirs_back(session: Session) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    child = joined_by(session, leader, email="a@x.fr")
+    triage(session, [child.id], now=utc_now())
+    session.expire_all()
+    assert not conversation.withdraw(session, leader, None, now=utc_now())
+    assert (leader.status, heard(session, leader)) == ("triaged", 1)
+    assert not conversation.withdraw(session, child, None, now=utc_now())
+    session.expire_all()
+    assert (leader.status, child.status, heard(session, leader)) == ("closed", "duplicate", 0)
+    [entry] = stored(session, HistoryEntry, report_id=leader.id, to_status="closed")
+    assert (entry.actor_kind, entry.data) == ("reporter", {"reason": WITHDRAWN})
+
+
+def test_who_says_it_is_not_fixed_tells_of_it_again(session: Session) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    child = joined_by(session, leader, email="a@x.fr")
+    triage(session, [child.id], now=utc_now())
+    conversation.withdraw(session, child, None, now=utc_now())
+    leader.status, leader.resolved_at = Status.RESOLVED.value, utc_now()
+    session.flush()
+    conversation.not_fixed(session, child, None, now=utc_now())
+    session.expire_all()
+    assert (leader.status, heard(session, leader)) == ("reopened", 2)
+
+
+def test_a_signed_in_reporter_who_follows_again_tells_of_it_again(session: Session) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED)
+    ann = new_citizen(session).id
+    new_follower(session, leader, is_reporter=True, person_id=ann)
+    new_follower(session, leader)
+    conversation.withdraw(session, leader, None, now=utc_now())
+    assert heard(session, leader) == 1
+    wish = conversation.Wish(locale="fr", person_id=ann)
+    conversation.follow(session, leader, wish, now=utc_now())
+    assert heard(session, leader) == 2
+
+
+def test_what_phones_felt_is_urgent_and_nobodys_word(client: FlaskClient, session: Session) -> None:
+    leader = new_report(session, new_city(session), status=Status.TRIAGED, sensed_by=2)
+    evidence.weigh(session, [leader.id], now=utc_now())
+    session.refresh(leader)
+    assert (leader.priority, people_of(client, leader)[0]) == (1, 1)
+    [entry] = stored(session, HistoryEntry, report_id=leader.id, kind="priority_changed")
+    assert entry.data == {"from": 0, "to": 1, "people": 1, "sensed_by": 2}
