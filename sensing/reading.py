@@ -11,12 +11,14 @@ Arrow is loaded at the first trip, by whoever reads one.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from core.errors import DomainError
+from sensing.traces import Mark
 
 if TYPE_CHECKING:
     from sensing.arrays import Series
@@ -33,6 +35,9 @@ MOST_JSON_ROWS = 250_000
 
 #: Four hours at 200 a second, and a little, as `sensing.checking` has it.
 MOST_ROWS = int(4 * 3600 * 200 * 1.05)
+
+#: Lists in a document of columns: one for each, and as many that are not read.
+_MOST_LISTS = 1000
 
 _BLOCK = 4 * 1024 * 1024
 _GZIP = b"\x1f\x8b"
@@ -56,6 +61,9 @@ OTHER_NAMES: Mapping[str, str] = {
     "gpsaccuracy": "accuracy_m",
     "accuracy": "accuracy_m",
 }
+
+#: Where a sample in JSON names its time.
+_TIME = re.compile(rb'"(?:t|time|timestamp)"\s*:', re.IGNORECASE)
 
 #: What stands for nothing in a column of numbers.
 _NOTHING = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "-"]
@@ -84,6 +92,13 @@ class TooLargeError(UploadError):
     title = "The trip is too large"
 
 
+class PartTooLargeError(TooLargeError):
+    """More bytes than a part of a trip may have."""
+
+    code = "trip_part_too_large"
+    title = "The part of the trip is too large"
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What was in the file.
@@ -91,10 +106,12 @@ class Sent:
     Attributes:
         columns: (n,) each, under the names of `COLUMNS`; NaN is unknown.
         said: members of a JSON document beside the samples.
+        marks: what was odd about the file.
     """
 
     columns: Mapping[str, Series]
     said: Mapping[str, Any] = field(default_factory=dict)
+    marks: frozenset[Mark] = frozenset()
 
 
 def read(body: bytes, *, is_gzip: bool = False) -> Sent:
@@ -117,7 +134,7 @@ def read(body: bytes, *, is_gzip: bool = False) -> Sent:
     first = next(blocks, b"")
     if first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
         return _json(first, blocks)
-    return Sent(_csv(first, blocks))
+    return _csv(first, blocks)
 
 
 def _inflated(body: bytes) -> Iterator[bytes]:
@@ -149,12 +166,17 @@ def _inflated(body: bytes) -> Iterator[bytes]:
 # -- CSV ------------------------------------------------------------------------------------------
 
 
-def _csv(first: bytes, blocks: Iterator[bytes]) -> dict[str, Series]:
+def _csv(first: bytes, blocks: Iterator[bytes]) -> Sent:
+    """The samples of lines as long as the header; others are counted and left out.
+
+    Raises:
+        UploadError: most lines are others, so that the header is not theirs.
+    """
     import numpy as np
 
     names: list[str] | None = None
     parts: list[dict[str, Series]] = []
-    rows = 0
+    rows = left_out = 0
     for text in _whole_lines(first, blocks):
         lines = text
         if names is None:
@@ -162,19 +184,26 @@ def _csv(first: bytes, blocks: Iterator[bytes]) -> dict[str, Series]:
             names = _header(header)
         if not lines.strip():
             continue
-        part = _parsed(lines, names)
+        part, others = _parsed(lines, names)
         rows += len(part["t"])
-        if rows > MOST_ROWS:
+        left_out += others
+        if rows + left_out > MOST_ROWS:
             raise TooLargeError("More samples than four hours at 200 a second.")
         parts.append(part)
+    if left_out > rows:
+        raise UploadError(
+            f"{left_out} of {rows + left_out} lines have not the {len(names or [])} columns that"
+            " the header names."
+        )
     kept = [name for name in names or [] if name in COLUMNS]
+    marks = frozenset({Mark.BAD_LINES}) if left_out else frozenset()
     if not parts:
-        return {name: np.zeros(0) for name in kept}
+        return Sent({name: np.zeros(0) for name in kept})
     answer = {}
     for name in kept:
         # One column after the other, so that the parts of a column go when they are joined.
         answer[name] = np.concatenate([part.pop(name) for part in parts])
-    return answer
+    return Sent(answer, marks=marks)
 
 
 def _whole_lines(first: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -219,11 +248,19 @@ def _header(line: bytes) -> list[str]:
     return [name if name in COLUMNS else f"_{place}" for place, name in enumerate(names)]
 
 
-def _parsed(lines: bytes, names: list[str]) -> dict[str, Series]:
+def _parsed(lines: bytes, names: list[str]) -> tuple[dict[str, Series], int]:
+    """The columns of lines, and how many lines were of another length."""
     import pyarrow as pa
     from pyarrow import csv
 
     kept = [name for name in names if name in COLUMNS]
+    left_out = 0
+
+    def leave_out(_row: Any) -> str:
+        nonlocal left_out
+        left_out += 1
+        return "skip"
+
     try:
         table = csv.read_csv(
             pa.BufferReader(lines),
@@ -231,7 +268,7 @@ def _parsed(lines: bytes, names: list[str]) -> dict[str, Series]:
             read_options=csv.ReadOptions(
                 column_names=names, use_threads=False, block_size=len(lines) + 1
             ),
-            parse_options=csv.ParseOptions(invalid_row_handler=lambda _row: "skip"),
+            parse_options=csv.ParseOptions(invalid_row_handler=leave_out),
             convert_options=csv.ConvertOptions(
                 column_types=dict.fromkeys(kept, pa.float64()),
                 include_columns=kept,
@@ -241,7 +278,7 @@ def _parsed(lines: bytes, names: list[str]) -> dict[str, Series]:
         )
     except pa.ArrowInvalid as error:
         raise _fault(str(error), names) from error
-    return {name: table.column(name).to_numpy() for name in kept}
+    return {name: table.column(name).to_numpy() for name in kept}, left_out
 
 
 def _fault(said: str, names: list[str]) -> UploadError:
@@ -263,9 +300,7 @@ def _json(first: bytes, blocks: Iterator[bytes]) -> Sent:
         text += block
         if len(text) > MOST_JSON:
             raise TooLargeError("JSON can have 20 MB; send more as CSV.")
-    # Before objects are made of it: each takes hundreds of bytes.
-    if text.count(b"{") > MOST_JSON_ROWS or text.count(b"[") > 1000:
-        raise TooLargeError(f"More than {MOST_JSON_ROWS} samples in JSON; send them as CSV.")
+    _refuse_crowd(text)
     try:
         document = json.loads(bytes(text))
     except (ValueError, RecursionError) as error:
@@ -294,6 +329,32 @@ def _json(first: bytes, blocks: Iterator[bytes]) -> Sent:
     return Sent(columns, said)
 
 
+def _refuse_crowd(text: bytearray) -> None:
+    """Refuse what would become more objects than a trip has, before they are made.
+
+    Each takes hundreds of bytes. A sample names its time once: where objects are many and times are
+    not, something else stands where numbers should.
+
+    Raises:
+        TooLargeError: samples.
+        UploadError: lists or objects in the place of numbers.
+    """
+    if text.count(b"[") > _MOST_LISTS:
+        raise UploadError(
+            "Lists stand where numbers should: a column is one list of numbers, a sample an object"
+            " of numbers.",
+            field="samples",
+        )
+    if text.count(b"{") > MOST_JSON_ROWS:
+        if sum(1 for _ in _TIME.finditer(text)) > MOST_JSON_ROWS:
+            raise TooLargeError(f"More than {MOST_JSON_ROWS} samples in JSON; send them as CSV.")
+        raise UploadError(
+            "Objects stand where numbers should: a column is one list of numbers, a sample an"
+            " object of numbers.",
+            field="samples",
+        )
+
+
 def _turned(samples: list[Any]) -> dict[str, list[Any]]:
     """Columns of a list of samples."""
     if not samples:
@@ -311,6 +372,13 @@ def _numbers(name: str, values: Any) -> Series:
 
     if not isinstance(values, list):
         raise UploadError(f"The column {name} is no list.", field=f"samples.{name}")
+    nested = next((each for each in values if isinstance(each, (list, dict))), None)
+    if nested is not None:
+        kind = "a list" if isinstance(nested, list) else "an object"
+        raise UploadError(
+            f"The column {name} holds {kind} where a number should stand.",
+            field=f"samples.{name}",
+        )
     try:
         # Nothing stands for a number that is not known.
         found: Series = np.array(values, dtype=np.float64)
@@ -318,6 +386,4 @@ def _numbers(name: str, values: Any) -> Series:
         raise UploadError(
             f"The column {name} holds what is no number.", field=f"samples.{name}"
         ) from error
-    if found.ndim != 1:
-        raise UploadError(f"The column {name} is no list of numbers.", field=f"samples.{name}")
     return found

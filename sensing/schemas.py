@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import marshmallow as ma
 from marshmallow import fields
 
@@ -21,17 +23,32 @@ class DeviceKeyOut(Schema):
     expires_on = fields.Date(required=True)
 
 
-class TripQuery(Schema):
-    """What stands beside the samples; JSON may carry it inside."""
+_ID = {"description": "Made by the phone: sent again, it is the same trip."}
+_RESEARCH = {
+    "description": "true: its driver lets research keep the trace, without its ends, its device and"
+    " its times. Whatever is neither true nor false is refused."
+}
 
-    id = fields.UUID(
-        metadata={"description": "Made by the phone: sent again, it is the same trip."}
-    )
+
+class ConsentField(fields.Boolean):
+    """JSON's true and false, and null, which consents to nothing; no other word is a yes."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_none=True, **kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class TripQuery(Schema):
+    """What stands beside the samples."""
+
+    id = fields.UUID(metadata=_ID)
+    # All is text in a query. One word each, and how Python writes it; "yes" may be anybody's guess.
     research = fields.Boolean(
-        metadata={
-            "description": "true: its driver lets research keep the trace, without its ends, its"
-            " device and its times."
-        }
+        truthy={"true", "True", "1"}, falsy={"false", "False", "0"}, metadata=_RESEARCH
     )
 
 
@@ -60,9 +77,11 @@ class ColumnsIn(Schema):
     accuracy_m = fields.List(fields.Float(allow_none=True), metadata=_COLUMN)
 
 
-class TripIn(TripQuery):
+class TripIn(Schema):
     """A trip as JSON."""
 
+    id = fields.UUID(allow_none=True, metadata=_ID)
+    research = ConsentField(metadata=_RESEARCH)
     samples = fields.Nested(ColumnsIn, required=True)
 
 
@@ -75,7 +94,7 @@ class CompletionIn(Schema):
         validate=ma.validate.Range(min=1, max=MOST_PARTS),
         metadata={"description": "How many there are, from 1 on."},
     )
-    research = fields.Boolean()
+    research = ConsentField(metadata=_RESEARCH)
 
 
 class TextsOut(Schema):

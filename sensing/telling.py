@@ -62,6 +62,10 @@ MARKS: Mapping[Mark, Texts] = {
         "Samples that are no numbers, or impossible, were left out.",
         "Des mesures illisibles ou impossibles ont été laissées de côté.",
     ),
+    Mark.BAD_LINES: _texts(
+        "Lines with more or fewer columns than the header were left out.",
+        "Des lignes qui ont plus ou moins de colonnes que l’en-tête ont été laissées de côté.",
+    ),
     Mark.LOW_RATE: _texts(
         "Fewer than 20 samples a second: bumps are found less surely.",
         "Moins de 20 mesures par seconde : les secousses sont détectées moins sûrement.",
@@ -110,6 +114,10 @@ REASONS: Mapping[str, Texts] = {
     "trip_too_large": _texts(
         "The trip is too large: 20 MB and four hours are the most.",
         "Le trajet est trop volumineux : 20 Mo et quatre heures au plus.",
+    ),
+    "trip_part_too_large": _texts(
+        "The part is too large: cut the file into parts of at most 5 MB.",
+        "La partie est trop volumineuse : découpez le fichier en parties de 5 Mo au plus.",
     ),
     "trip_empty": _texts(
         "The trip has too few samples.", "Le trajet contient trop peu de mesures."

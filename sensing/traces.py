@@ -36,6 +36,7 @@ class Mark(StrEnum):
     DUPLICATES = "duplicate_samples"
     GAPS = "gaps"
     BAD_SAMPLES = "samples_left_out"
+    BAD_LINES = "lines_left_out"
     LOW_RATE = "low_rate"
     TELEPORT = "teleporting_gps"
     NO_POSITIONS = "no_positions"

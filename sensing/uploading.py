@@ -17,7 +17,7 @@ import hashlib
 import io
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -149,6 +149,7 @@ def prepared(sent: Sent, *, boxes: Sequence[Box], now: datetime) -> Prepared:
     trip = checking.checked(
         sent.columns, now_s=now.timestamp(), here=_where_it_would_be(sent.columns, boxes)
     )
+    trip = replace(trip, marks=trip.marks | sent.marks)
     day = datetime.fromtimestamp(float(trip.t_s[0]), UTC).date()
     if not trip.is_believed:
         return Prepared(None, day, trip.marks)

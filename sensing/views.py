@@ -8,7 +8,7 @@ come again (503 with `Retry-After`), which costs nothing, because a trip is know
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -16,9 +16,10 @@ from uuid import UUID
 from flask import Response, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
 from flask_smorest import Blueprint
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from accounts.access import DEVICE, EVERYONE, allow, device_key
-from core.api import PayloadError, keep_nowhere
+from core.api import PayloadError, keep_nowhere, load
 from core.clock import utc_now
 from core.db import reading, transaction
 from core.errors import DomainError, InvalidError, UnavailableError
@@ -30,7 +31,7 @@ from reports.storage import Storage
 from sensing import devices, keeping, telling, uploading
 from sensing.devices import Device
 from sensing.models import StoredTrip
-from sensing.reading import MOST_BYTES, Sent, TooLargeError
+from sensing.reading import MOST_BYTES, PartTooLargeError, Sent, TooLargeError
 from sensing.reading import read as read_samples
 from sensing.schemas import CompletionIn, DeviceKeyOut, TripIn, TripOut, TripQuery
 from sensing.traces import Mark
@@ -41,6 +42,9 @@ blueprint = Blueprint(
     "trips", __name__, description="Phones in moving cars: their keys and their trips."
 )
 blueprint.after_request(keep_nowhere)
+
+#: What may be said of a trip beside its samples.
+_BESIDE = frozenset({"id", "research"})
 
 #: Where the door of this process is kept.
 _DOOR = "trips_door"
@@ -169,16 +173,18 @@ def send_trip(query: dict[str, Any]) -> ResponseReturnValue:
     As JSON, or as CSV with a header: `t,lat,lon,speed_ms,ax,ay,az`, optionally `gx,gy,gz`,
     `bearing` and `accuracy_m`; each compressed by gzip or not. At most four hours, 20 MB and 200
     samples a second. The surroundings of its beginning and end are cut off before anything is
-    kept, and what is kept is deleted when it has been analysed.
+    kept, and what is kept is deleted when it has been analysed. Query parameters and members of a
+    document that are not known here are refused by name.
     """
+    _refuse_unknown(request.args, _BESIDE)
     device = _device()
     with _door().inside(), _worded():
         boxes = _boxes_for(device)
         body = _body(MOST_BYTES)
         with _door().reading():
             sent = read_samples(body, is_gzip=_is_gzip())
-            _refuse_unknown(sent)
-            upload = Upload(device, query.get("id") or _id_in(sent))
+            said = _said(sent)
+            upload = Upload(device, query.get("id") or said.get("id") or new_id())
             content = upload.content(body)
             with reading() as session:
                 known = uploading.repeated(session, upload, content)
@@ -187,9 +193,8 @@ def send_trip(query: dict[str, Any]) -> ResponseReturnValue:
                 return answer
             del body
             made = uploading.prepared(sent, boxes=boxes, now=utc_now())
-        is_research = query.get("research", sent.said.get("research") is True)
         del sent
-        return _received(upload, made, content, is_research=is_research)
+        return _received(upload, made, content, is_research=_consents(query, said))
 
 
 @blueprint.route("/trips/<uuid:trip_id>", methods=["GET"])
@@ -224,13 +229,14 @@ def send_part(trip_id: UUID, number: int) -> ResponseReturnValue:
     they are sealed with the device's key. `GET` says which are there; after two days they are
     forgotten.
     """
+    _refuse_unknown(request.args)
     if not 1 <= number <= MOST_PARTS:
         raise InvalidError(f"Parts are numbered from 1 to {MOST_PARTS}.", field="number")
     upload = Upload(_device(), trip_id)
     storage = _storage()
     with _door().inside(), _worded():
         _boxes_for(upload.device)
-        body = _body(MOST_PART_BYTES)
+        body = _body(MOST_PART_BYTES, PartTooLargeError)
         if not body:
             raise InvalidError("The part is empty.", field="number")
         content = upload.content(body)
@@ -267,8 +273,10 @@ def complete_trip(payload: dict[str, Any], trip_id: UUID) -> ResponseReturnValue
     """Say that all parts of a trip were sent
 
     From here on it is a trip like one that came whole. What cannot be read is refused for good:
-    send it anew under another id.
+    send it anew under another id. What is said here of research counts before what the trip's own
+    document says.
     """
+    _refuse_unknown(request.args)
     upload = Upload(_device(), trip_id)
     storage = _storage()
     with _door().inside():
@@ -281,15 +289,17 @@ def complete_trip(payload: dict[str, Any], trip_id: UUID) -> ResponseReturnValue
             body = uploading.joined(storage, upload, there)
             content = upload.content(body)
             try:
-                made = uploading.prepared(read_samples(body), boxes=boxes, now=utc_now())
+                sent = read_samples(body)
+                said = _said(sent)
+                made = uploading.prepared(sent, boxes=boxes, now=utc_now())
             except DomainError as error:
                 with transaction() as session:
                     uploading.refuse(session, upload, error, content=content)
                 uploading.forget_parts(storage, there)
                 raise
-            del body
+            del body, sent
         answer = _received(
-            upload, made, content, is_research=payload.get("research", False), is_in_parts=True
+            upload, made, content, is_research=_consents(payload, said), is_in_parts=True
         )
         uploading.forget_parts(storage, there)
         return answer
@@ -367,20 +377,22 @@ def _boxes_for(device: Device) -> list[Box]:
         return [place.boundary.box for place in jurisdictions.all_of_them(session)]
 
 
-def _body(most: int) -> bytes:
+def _body(most: int, error: type[TooLargeError] = TooLargeError) -> bytes:
     """The body of the request.
 
     Raises:
-        TooLargeError
+        TooLargeError: of the kind `error`.
     """
+    too_large = error(f"At most {most >> 20} MB.")
     if (request.content_length or 0) > most:
-        raise TooLargeError(f"At most {most >> 20} MB.")
-    # One without a length says its size only when it is read.
+        raise too_large
+    # One without a length says its size only when it is read: the stream ends with an error at
+    # this many bytes, whether more follow or not.
     request.max_content_length = most + 1
-    body = request.get_data(cache=False)
-    if len(body) > most:
-        raise TooLargeError(f"At most {most >> 20} MB.")
-    return body
+    try:
+        return request.get_data(cache=False)
+    except RequestEntityTooLarge as ended:
+        raise too_large from ended
 
 
 def _is_gzip() -> bool:
@@ -389,25 +401,31 @@ def _is_gzip() -> bool:
     return encoding == "gzip" or request.mimetype in ("application/gzip", "application/x-gzip")
 
 
-def _refuse_unknown(sent: Sent) -> None:
-    """Whatever else a document says is no part of a trip.
+def _refuse_unknown(given: Iterable[str], known: frozenset[str] = frozenset()) -> None:
+    """Whatever else is said of a trip is no part of it: `reserch=true` is no consent, nor silence.
 
     Raises:
         PayloadError: names it.
     """
-    unknown = sorted(set(map(str, sent.said)) - {"id", "research"})
+    unknown = sorted(set(given) - known)
     if unknown:
         raise PayloadError({name: ["Unknown field."] for name in unknown[:20]})
 
 
-def _id_in(sent: Sent) -> UUID:
-    given = sent.said.get("id")
-    if given is None:
-        return new_id()
-    try:
-        return UUID(str(given))
-    except ValueError as error:
-        raise InvalidError("Not a valid UUID.", field="id") from error
+def _said(sent: Sent) -> Mapping[str, Any]:
+    """What a document says beside the samples.
+
+    Raises:
+        PayloadError: names what is not as it should be.
+    """
+    _refuse_unknown(sent.said, _BESIDE)
+    said: Mapping[str, Any] = load(TripIn(only=sorted(_BESIDE)), sent.said)
+    return said
+
+
+def _consents(said_first: Mapping[str, Any], said_else: Mapping[str, Any]) -> bool:
+    """Whether research may keep the trace; who says nothing, or null, does not consent."""
+    return bool(said_first.get("research", said_else.get("research")))
 
 
 @contextmanager

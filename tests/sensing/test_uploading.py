@@ -258,7 +258,7 @@ def test_samples_that_are_no_numbers_are_left_out_and_marked(
         (b'{"samples": {"t": [1, 2], "ax": [1], "ay": [1], "az": [1]}}', "samples"),
         (b'{"samples": 5}', "samples"),
         (b"{", None),
-        (b"[" * 1001, None),
+        (b"[" * 1001, "samples"),
         (b'{"samples": {"t": [1e999, "x"]}}', "samples.t"),
     ],
 )
@@ -270,6 +270,73 @@ def test_what_is_no_trip_is_refused_and_says_where(
     assert answer.json["code"] in ("trip_unreadable", "trip_too_large")
     if field is not None:
         assert list(answer.json["errors"]) == [field]
+
+
+@pytest.mark.parametrize(
+    ("samples", "field", "words"),
+    [
+        ([{"t": {"value": 1.0}, "ax": 0, "ay": 0, "az": 9.8}], "samples.t", "an object where"),
+        ({"t": [1.0], "ax": [[0.1]], "ay": [0], "az": [9.8]}, "samples.ax", "a list where"),
+        ({"t": [1.0, 2.0], "ax": [0, [1, 2]], "ay": [0, 0], "az": [9, 9]}, "samples.ax", "a list"),
+        ([[1.0, 0.0, 0.0, 9.8]] * 2000, "samples", "Lists stand where numbers should"),
+        (
+            {name: [{"value": 1.0}] * 70_000 for name in ("t", "ax", "ay", "az")},
+            "samples",
+            "Objects stand where numbers should",
+        ),
+        (
+            [{"t": {"v": 1}, "ax": {"v": 0}, "ay": {"v": 0}, "az": {"v": 9.8}}] * 60_000,
+            "samples",
+            "Objects stand where numbers should",
+        ),
+    ],
+)
+def test_lists_and_objects_in_the_place_of_numbers_are_called_so(
+    client: FlaskClient, device: dict[str, str], samples: Any, field: str, words: str
+) -> None:
+    answer = send(client, device, json.dumps({"samples": samples}).encode())
+    refused(answer, "trip_unreadable", field)
+    assert words in answer.json["detail"]
+
+
+def test_too_many_samples_in_json_are_called_so(
+    client: FlaskClient, device: dict[str, str]
+) -> None:
+    body = b"[" + b",".join([b'{"T": 1}'] * 250_001) + b"]"
+    answer = send(client, device, body)
+    refused(answer, "trip_too_large", status=413)
+    assert "250000 samples" in answer.json["detail"]
+
+
+def test_lines_of_another_length_are_left_out_and_told(
+    app: Flask, client: FlaskClient, session: Session, device: dict[str, str], text: bytes
+) -> None:
+    lines = text.splitlines()
+    lines[200] += b",1"
+    lines[300] = b"1,2"
+    # The phone died while it wrote.
+    lines[-1] = lines[-1][:20]
+    id_ = str(uuid4())
+    answer = send(client, device, b"\n".join(lines), id=id_)
+    assert (answer.status_code, answer.json["state"]) == (202, "received"), answer.text
+    assert [mark["code"] for mark in answer.json["marks"]] == ["lines_left_out"]
+    # It is still known when the samples are gone.
+    analysed(app, session)
+    told = asked(client, device, id_)
+    assert told["state"] == "analysed"
+    assert "lines_left_out" in [mark["code"] for mark in told["marks"]]
+
+
+@pytest.mark.parametrize("is_longer", [True, False])
+def test_a_file_most_of_whose_lines_are_of_another_length_is_refused(
+    client: FlaskClient, device: dict[str, str], text: bytes, is_longer: bool
+) -> None:
+    header, *lines = text.splitlines()[:1000]
+    others = [line + b",7" if is_longer else line.rpartition(b",")[0] for line in lines]
+    for bad in (others, [*lines[:400], *others[400:]]):
+        answer = send(client, device, b"\n".join([header, *bad]))
+        refused(answer, "trip_unreadable")
+        assert "the 7 columns that the header names" in answer.json["detail"]
 
 
 def test_constant_acceleration_is_marked_and_not_believed(
@@ -394,6 +461,25 @@ def test_more_than_twenty_megabytes_are_refused(
     refused(answer, "trip_too_large", status=413)
 
 
+@pytest.mark.parametrize("path", ["trips", "trips/{}/parts/1"])
+def test_a_body_without_a_length_ends_where_it_is_too_large(
+    client: FlaskClient, device: dict[str, str], path: str
+) -> None:
+    is_part = "parts" in path
+    most = (5 if is_part else 20) * 1024 * 1024
+    answer = client.open(
+        f"/api/v1/{path.format(uuid4())}",
+        method="PUT" if is_part else "POST",
+        input_stream=io.BytesIO(b"t" * (most + 1)),
+        environ_overrides={"wsgi.input_terminated": True},
+        content_type="text/csv",
+        headers=device,
+    )
+    code = "trip_part_too_large" if is_part else "trip_too_large"
+    refused(answer, code, status=413)
+    assert answer.json["detail"] == f"At most {most >> 20} MB."
+
+
 def test_more_than_four_hours_are_refused(
     client: FlaskClient, device: dict[str, str], trip: Trip
 ) -> None:
@@ -505,7 +591,17 @@ def test_parts_together_are_no_larger_than_a_trip(
     for number in range(1, 5):
         assert put(client, device, id_, number, part).status_code == 201
     refused(put(client, device, id_, 5, b"x"), "trip_too_large", status=413)
-    refused(put(client, device, id_, 5, part + b"x"), "trip_too_large", status=413)
+
+
+def test_a_part_that_is_too_large_is_told_how_large_parts_may_be(
+    client: FlaskClient, device: dict[str, str]
+) -> None:
+    answer = put(client, device, str(uuid4()), 1, b"x" * (5 * 1024 * 1024 + 1))
+    refused(answer, "trip_part_too_large", status=413)
+    assert answer.json["detail"] == "At most 5 MB."
+    assert "5 MB" in answer.json["texts"]["en"]
+    assert "5 Mo" in answer.json["texts"]["fr"]
+    assert "20" not in "".join(answer.json["texts"].values())
 
 
 def test_parts_that_make_no_trip_end_as_a_refused_one(
@@ -517,6 +613,132 @@ def test_parts_that_make_no_trip_end_as_a_refused_one(
     told = asked(client, device, id_)
     assert (told["state"], told["reason"]["code"]) == ("refused", "trip_unreadable")
     assert files(app) == []
+
+
+# -- what is said beside the samples --------------------------------------------------------------
+
+NO_CONSENT = ["yes", "true", 1, 0, "", [], {}, [True]]
+
+
+@pytest.mark.parametrize("said", NO_CONSENT, ids=repr)
+def test_a_consent_in_json_that_is_no_boolean_is_refused(
+    client: FlaskClient, session: Session, device: dict[str, str], said: Any
+) -> None:
+    document = {"research": said, "samples": {"t": [], "ax": [], "ay": [], "az": []}}
+    answer = client.post("/api/v1/trips", json=document, headers=device)
+    assert answer.status_code == 422
+    assert list(answer.json["errors"]) == ["research"]
+    assert stored(session, StoredTrip) == []
+
+
+@pytest.mark.parametrize("said", ["yes", "on", "null", "", "2", "oui"])
+def test_a_consent_in_the_query_that_is_no_boolean_is_refused(
+    client: FlaskClient, session: Session, device: dict[str, str], text: bytes, said: str
+) -> None:
+    answer = send(client, device, text, research=said)
+    assert answer.status_code == 422
+    assert list(answer.json["errors"]) == ["research"]
+    assert stored(session, StoredTrip) == []
+
+
+@pytest.mark.parametrize("said", NO_CONSENT, ids=repr)
+def test_a_consent_to_a_trip_in_parts_that_is_no_boolean_is_refused(
+    client: FlaskClient, device: dict[str, str], said: Any
+) -> None:
+    id_ = str(uuid4())
+    put(client, device, id_, 1, b"one")
+    answer = client.post(
+        f"/api/v1/trips/{id_}/complete", json={"parts": 1, "research": said}, headers=device
+    )
+    assert answer.status_code == 422
+    assert list(answer.json["errors"]) == ["research"]
+    # It can still be said right.
+    assert asked(client, device, id_)["state"] == "uploading"
+
+
+def test_a_document_in_parts_says_no_more_than_one_that_comes_whole(
+    client: FlaskClient, device: dict[str, str]
+) -> None:
+    for member in ("research", "colour"):
+        id_ = str(uuid4())
+        put(client, device, id_, 1, json.dumps({member: "yes", "samples": []}).encode())
+        answer = complete(client, device, id_, 1)
+        assert answer.status_code == 422
+        assert list(answer.json["errors"]) == [member]
+        assert asked(client, device, id_)["state"] == "refused"
+
+
+@pytest.fixture(scope="module")
+def columns() -> dict[str, list[float | None]]:
+    """A trip as a document's samples."""
+    trip = drive(rate_hz=5.0)
+    names = ("t", "lat", "lon", "speed_ms", "ax", "ay", "az")
+    values = [trip.t_s, trip.lat_deg, trip.lon_deg, trip.speed_ms, *trip.acceleration.T]
+    return {
+        name: [None if np.isnan(value) else value for value in column.tolist()]
+        for name, column in zip(names, values, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "consents"),
+    [({}, False), ({"research": None}, False), ({"research": False}, False),
+     ({"research": True}, True)],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("way", ["whole", "parts", "completion"])
+def test_silence_and_null_consent_to_nothing(
+    client: FlaskClient,
+    session: Session,
+    device: dict[str, str],
+    columns: dict[str, list[float | None]],
+    way: str,
+    said: dict[str, Any],
+    consents: bool,
+) -> None:
+    document = {"samples": columns, **({} if way == "completion" else said)}
+    if way == "whole":
+        answer = client.post("/api/v1/trips", json=document, headers=device)
+    else:
+        id_ = str(uuid4())
+        put(client, device, id_, 1, json.dumps(document).encode())
+        completion = {"parts": 1, **(said if way == "completion" else {})}
+        answer = client.post(f"/api/v1/trips/{id_}/complete", json=completion, headers=device)
+    assert answer.status_code == 202, answer.text
+    [row] = stored(session, StoredTrip)
+    assert row.is_research is consents
+
+
+@pytest.mark.parametrize(
+    ("said", "consents"), [("true", True), ("1", True), ("false", False), ("0", False)]
+)
+def test_the_query_consents_in_one_word(
+    client: FlaskClient,
+    session: Session,
+    device: dict[str, str],
+    text: bytes,
+    said: str,
+    consents: bool,
+) -> None:
+    assert send(client, device, text, research=said).status_code == 202
+    [row] = stored(session, StoredTrip)
+    assert row.is_research is consents
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "trips"), ("PUT", "trips/{}/parts/1"), ("POST", "trips/{}/complete")],
+)
+def test_a_query_parameter_that_uploads_do_not_know_is_refused_by_name(
+    client: FlaskClient, session: Session, device: dict[str, str], method: str, path: str
+) -> None:
+    body: dict[str, Any] = {"json": {"parts": 1}} if "complete" in path else {"data": b"t,ax\n"}
+    answer = client.open(
+        f"/api/v1/{path.format(uuid4())}?reserch=true", method=method, headers=device, **body
+    )
+    assert answer.status_code == 422
+    assert answer.json["errors"] == {"reserch": ["Unknown field."]}
+    assert stored(session, StoredTrip) == []
 
 
 def test_parts_are_kept_so_that_nobody_but_the_phone_can_read_them(
