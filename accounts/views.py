@@ -23,7 +23,7 @@ from accounts.schemas import LinkIn, LinkOut, SessionOut, SignInIn
 from core.api import keep_nowhere
 from core.clock import utc_now
 from core.db import transaction
-from core.i18n import LANGUAGES
+from core.i18n import asked_for
 from core.limits import Allowance, limited
 
 blueprint = Blueprint("accounts", __name__, description="Sign in and out; who the caller is.")
@@ -77,7 +77,7 @@ def ask_for_link(sent: dict[str, Any]) -> dict[str, int]:
             session,
             contacts.named(sent, place, is_texted=True),
             jurisdiction_id=place.id if place else None,
-            locale=request.accept_languages.best_match(LANGUAGES),
+            locale=asked_for(request.accept_languages),
             now=utc_now(),
         )
     return {"expires_in_s": int(CHALLENGE_LIFETIME.total_seconds())}

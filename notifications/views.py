@@ -19,7 +19,7 @@ from core.api import keep_nowhere
 from core.clock import utc_now
 from core.db import reading, transaction
 from core.errors import ForbiddenError, InvalidError, NotSignedInError
-from core.i18n import LANGUAGES, language_of
+from core.i18n import asked_for, language_of
 from core.outgoing import Allowance
 from geo import jurisdictions
 from notifications import subscribing
@@ -156,7 +156,7 @@ def add_push_subscription(sent: dict[str, Any]) -> dict[str, UUID]:
     now = utc_now()
     with transaction() as session:
         if "report_id" in sent:
-            locale = request.accept_languages.best_match(LANGUAGES)
+            locale = asked_for(request.accept_languages)
             made = subscribing.subscribe_reporter(
                 session,
                 sent["report_id"],

@@ -22,7 +22,7 @@ from accounts.actors import ANONYMOUS, Actor
 from core.clock import utc_now
 from core.db import db
 from core.errors import DomainError
-from core.i18n import LANGUAGES
+from core.i18n import LANGUAGES, asked_for
 from open311 import bulk, formats
 from open311.faults import Fault, Refusal, of_error, status_for
 from open311.formats import Format
@@ -92,7 +92,7 @@ def _accepted() -> Format:
 def locale() -> str | None:
     """The language that the reader asks for; None for the city's own."""
     asked = request.args.get("locale", "").partition("-")[0].lower()
-    return asked if asked in LANGUAGES else request.accept_languages.best_match(LANGUAGES)
+    return asked if asked in LANGUAGES else asked_for(request.accept_languages)
 
 
 def identify() -> None:

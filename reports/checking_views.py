@@ -18,7 +18,7 @@ from core.api import Schema, Text
 from core.clock import utc_now
 from core.db import reading
 from core.errors import DomainError
-from core.i18n import LANGUAGES
+from core.i18n import LANGUAGES, asked_for
 from core.text import clean
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
@@ -205,4 +205,4 @@ def _locale(payload: dict[str, Any], place: JurisdictionRef | None) -> str:
         return str(asked).split("-")[0].lower()
     own = place.default_locale if place is not None else LANGUAGES[0]
     offered = [own, *(each for each in LANGUAGES if each != own)]
-    return request.accept_languages.best_match(offered) or own
+    return asked_for(request.accept_languages, offered) or own

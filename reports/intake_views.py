@@ -19,7 +19,7 @@ from core.api import PayloadError, load
 from core.clock import utc_now
 from core.db import reading, single_write, transaction
 from core.errors import InvalidError, NotFoundError
-from core.i18n import LANGUAGES, language_of, pick, spoken
+from core.i18n import LANGUAGES, asked_for, pick
 from core.limits import DEVICE_HEADER, Allowance, hold_place, limited
 from core.links import track_url
 from geo import jurisdictions
@@ -175,7 +175,7 @@ def submit_report() -> ResponseReturnValue:
         actor=current_actor(),
         address=request.remote_addr or "",
         idempotency_key=_idempotency_key(),
-        language=_language_asked_for(),
+        language=asked_for(request.accept_languages),
     )
     storage = current_app.extensions["storage"]
     staged = media.stage(storage, photos) if photos else []
@@ -352,12 +352,6 @@ def _parsed(name: str, text: str) -> Any:
         raise PayloadError({name: ["It must be JSON."]}) from error
 
 
-def _language_asked_for() -> str | None:
-    """The language of the messages, for who does not say it in the report."""
-    asked = spoken(*(locale for locale, quality in request.accept_languages if quality > 0))
-    return asked and language_of(asked)
-
-
 def _idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -418,7 +412,7 @@ def _locale(query: dict[str, Any], place: JurisdictionRef) -> str:
     if asked:
         return str(asked).split("-")[0].lower()
     offered = [place.default_locale, *(each for each in LANGUAGES if each != place.default_locale)]
-    return request.accept_languages.best_match(offered) or place.default_locale
+    return asked_for(request.accept_languages, offered) or place.default_locale
 
 
 def _emergency(entry: ServiceEntry, say: Any) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from accounts.rules import Permission
 from core.api import entity_tag
 from core.clock import utc_now
 from core.db import transaction
-from core.i18n import LANGUAGES
+from core.i18n import asked_for
 from reports import changing, conversation, history, media, queries, showing
 from reports.catalogue import catalogue_of
 from reports.forecast import foreseeing, telling
@@ -62,7 +62,7 @@ def look(query: Mapping[str, Any]) -> Look:
     """How this reader's documents are written."""
     asked = query.get("locale")
     locale = asked.split("-")[0].lower() if asked else None
-    locale = locale or request.accept_languages.best_match(LANGUAGES)
+    locale = locale or asked_for(request.accept_languages)
     return Look(locale=locale, base_url=current_app.config["BASE_URL"])
 
 

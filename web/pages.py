@@ -43,7 +43,7 @@ from accounts.actors import ANONYMOUS, Actor
 from accounts.destinations import local_path
 from core.api import http_problem
 from core.errors import DomainError, NotSignedInError
-from core.i18n import LANGUAGES, language_of
+from core.i18n import LANGUAGES, asked_for, language_of
 from core.version import VERSION
 from web.wording import wording
 
@@ -156,11 +156,7 @@ def reader_language(locale: str | None = None) -> str:
     asked = request.args.get("lang", "")
     if asked in LANGUAGES:
         return asked
-    for wanted, quality in request.accept_languages:
-        language = wanted.partition("-")[0].lower()
-        if quality > 0 and language in LANGUAGES:
-            return language
-    return language_of(locale)
+    return asked_for(request.accept_languages) or language_of(locale)
 
 
 def _same_page(lang: str) -> str:

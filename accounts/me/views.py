@@ -22,7 +22,7 @@ from accounts.views import default_jurisdiction
 from core.api import keep_nowhere
 from core.clock import utc_now
 from core.db import reading, transaction
-from core.i18n import LANGUAGES
+from core.i18n import asked_for
 from core.limits import Allowance, limited
 
 blueprint = Blueprint(
@@ -74,7 +74,7 @@ def ask_for_contact(sent: dict[str, Any]) -> dict[str, Any]:
             current_actor(),
             contacts.named(sent, place, is_texted=True),
             place=place,
-            locale=request.accept_languages.best_match(LANGUAGES),
+            locale=asked_for(request.accept_languages),
             now=utc_now(),
         )
     return {

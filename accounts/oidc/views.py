@@ -12,7 +12,7 @@ from accounts import oidc
 from accounts.access import EVERYONE, allow
 from core.api import Schema, Text
 from core.db import reading
-from core.i18n import LANGUAGES, language_of
+from core.i18n import asked_for, language_of
 
 blueprint = Blueprint("sign_in_ways", __name__, description="What a city offers to sign in with.")
 
@@ -58,7 +58,7 @@ def ways(sent: dict[str, Any]) -> dict[str, Any]:
     its staff, in a browser.
     """
     base_url = current_app.config["BASE_URL"]
-    locale = language_of(request.accept_languages.best_match(LANGUAGES))
+    locale = language_of(asked_for(request.accept_languages))
     with reading() as session:
         providers = oidc.offered(session, sent.get("jurisdiction"))
     return {

@@ -45,7 +45,7 @@ from assets.models import Asset
 from core.clock import utc_now
 from core.db import db, reading, transaction
 from core.errors import NotFoundError
-from core.i18n import LANGUAGES
+from core.i18n import asked_for
 from core.idempotency import once
 from core.limits import Allowance, limited
 from reports.schemas import PageQuery
@@ -362,7 +362,7 @@ def end_adoption(payload: dict[str, Any], adoption_id: UUID) -> Response:
 
 
 def _locale() -> str | None:
-    return request.accept_languages.best_match(LANGUAGES)
+    return asked_for(request.accept_languages)
 
 
 def _answer(adoption: Adoption, *, status: int = 200) -> Response:

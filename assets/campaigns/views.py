@@ -52,7 +52,7 @@ from core.api import check_version
 from core.clock import utc_now
 from core.db import db, reading
 from core.errors import NotFoundError
-from core.i18n import LANGUAGES, language_of
+from core.i18n import asked_for, language_of
 from core.idempotency import once
 from geo import jurisdictions
 from geo.errors import UnknownJurisdictionError
@@ -268,7 +268,7 @@ def list_campaign_answers(query: dict[str, Any], campaign_id: UUID) -> Response:
             cursor=query.get("cursor"),
             limit=query["limit"],
         )
-        locale = query.get("locale") or request.accept_languages.best_match(LANGUAGES)
+        locale = query.get("locale") or asked_for(request.accept_languages)
         items = [said_document(each, locale) for each in page.items]
         return answer(_SAID, {"items": items, "next": page.next}, is_private=True)
 

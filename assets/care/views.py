@@ -42,7 +42,7 @@ from core.api import load
 from core.clock import utc_now
 from core.db import db, reading, transaction
 from core.errors import NotFoundError
-from core.i18n import LANGUAGES
+from core.i18n import asked_for
 from core.idempotency import once
 from core.limits import Allowance, limited
 from geo import jurisdictions
@@ -274,4 +274,4 @@ def _coordinated(session: Session, code: str) -> JurisdictionRef:
 
 
 def _locale() -> str | None:
-    return request.accept_languages.best_match(LANGUAGES)
+    return asked_for(request.accept_languages)
