@@ -36,6 +36,10 @@ PACKET_RESOLUTION = 10
 
 OCTANTS = 8
 
+#: A page of segments is sought in so many rounds of so many rows at least: cells that cover a box
+#: stand out over its edge, and what lies there is no part of the page.
+_ROUNDS, _ROWS = 4, 500
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:
@@ -144,6 +148,9 @@ def segments(
 ) -> Page[Segment]:
     """Segments in a box by packet and direction.
 
+    A page is full unless it is the last. Where thousands of segments lie between the box and the
+    edge of the cells that cover it, the search stops: that page is short and has a cursor.
+
     Args:
         today: since 1970-01-01 UTC. month: the present one, since January 1970.
     """
@@ -152,23 +159,31 @@ def segments(
         for low, high in cells.cover_box(box)
         if (low, high) != cells.EVERYWHERE
     ]
-    after = _segment_cursor(cursor)
-    rows = session.execute(
-        _SEGMENTS,
-        {
-            "lows": [low for low, _ in ranges] or [0],
-            "highs": [high for _, high in ranges] or [cells.EVERYWHERE[1]],
-            "from_day": today - SEGMENT_DAYS,
-            "from_month": month - 11,
-            "fewest": FEWEST_PASSES,
-            "packet": after[0],
-            "octant": after[1],
-            "limit": limit + 1,
-        },
-    ).all()
-    kept = [row for row in rows[:limit] if box.contains(cells.centre_of(row.packet))]
-    following = pack(rows[limit - 1].packet, rows[limit - 1].octant) if len(rows) > limit else None
-    return Page([_segment(row) for row in kept], following)
+    packet, octant = _segment_cursor(cursor)
+    asked = max(limit + 1, _ROWS)
+    kept: list[Any] = []
+    for _ in range(_ROUNDS):
+        rows = session.execute(
+            _SEGMENTS,
+            {
+                "lows": [low for low, _ in ranges] or [0],
+                "highs": [high for _, high in ranges] or [cells.EVERYWHERE[1]],
+                "from_day": today - SEGMENT_DAYS,
+                "from_month": month - 11,
+                "fewest": FEWEST_PASSES,
+                "packet": packet,
+                "octant": octant,
+                "limit": asked,
+            },
+        ).all()
+        kept += [row for row in rows if box.contains(cells.centre_of(row.packet))]
+        if len(kept) > limit:
+            packet, octant = kept[limit - 1].packet, kept[limit - 1].octant
+            break
+        if len(rows) < asked:
+            return Page([_segment(row) for row in kept], None)
+        packet, octant = rows[-1].packet, rows[-1].octant
+    return Page([_segment(row) for row in kept[:limit]], pack(packet, octant))
 
 
 def _segment(row: Any) -> Segment:

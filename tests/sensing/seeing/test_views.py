@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from geo.cells import cell_of, centre_of, parent_of
 from geo.jurisdictions import JurisdictionRef
-from geo.measures import Point, destination
+from geo.measures import Box, Point, destination
 from geo.models import Jurisdiction
 from reports.models import ServiceRequest
 from reports.vocabulary import Source, Status, Visibility
@@ -286,6 +286,47 @@ def test_segments_come_page_by_page(
             break
         cursor = f"&cursor={page['next']}"
     assert len(seen) == len(set(seen)) == 5
+
+
+@pytest.mark.parametrize("rows_at_once", [3, 500])
+def test_a_page_of_segments_is_full_whatever_lies_beside_the_box(
+    client: FlaskClient,
+    session: Session,
+    place: JurisdictionRef,
+    monkeypatch: pytest.MonkeyPatch,
+    rows_at_once: int,
+) -> None:
+    monkeypatch.setattr("sensing.seeing.views.utc_now", lambda: at(TODAY))
+    monkeypatch.setattr(queries, "_ROWS", rows_at_once)
+    driven = set()
+    for north in range(6):
+        for east in range(6):
+            point = destination(destination(COMEDIE, 0.0, 150.0 * north), 90.0, 150.0 * east)
+            defect = new_defect(session, place, point=point)
+            if defect.packet not in driven:
+                drive_over(session, defect, TODAY - 1, passes=4)
+            driven.add(defect.packet)
+    inside = centre_of(sorted(driven)[len(driven) // 2])
+    sides = (inside.lon - 0.003, inside.lat - 0.0022, inside.lon + 0.003, inside.lat + 0.0022)
+    box = ",".join(map(str, sides))
+    wanted = {packet for packet in driven if Box(*sides).contains(centre_of(packet))}
+    assert 2 < len(wanted) < len(driven) - 4
+    sizes, seen = [], []
+    cursor = ""
+    while True:
+        page = client.get(f"/api/v1/road-segments?bbox={box}&limit=2{cursor}").get_json()
+        sizes.append(len(page["features"]))
+        seen += [feature["id"] for feature in page["features"]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert len(seen) == len(set(seen)) == len(wanted)
+    if rows_at_once == 500:
+        assert set(sizes[:-1]) <= {2}
+        assert sizes[-1] in (1, 2)
+    else:
+        # The search stops after a few rounds, and goes on with the next page.
+        assert max(sizes) <= 2
 
 
 def test_a_box_of_half_a_country_is_refused(client: FlaskClient, place: JurisdictionRef) -> None:
