@@ -80,6 +80,25 @@ def test_the_page_says_what_is_known_and_what_is_not(
     assert "None" not in text
 
 
+@pytest.mark.parametrize("lang", ["fr", "en"])
+def test_a_phone_shows_each_row_as_a_card_that_names_its_figures(
+    client: FlaskClient, session: Session, lang: str
+) -> None:
+    place, _ = new_road_city(session)
+    new_area(session, session.get_one(Jurisdiction, place.id), code="Antigone")
+    place = place_of(session, session.get_one(Jurisdiction, place.id))
+    coverage.recount(session, place, now=at(TODAY))
+    body = client.get(f"/roads/{place.code}?lang={lang}").text
+    [table] = re.findall(r"<table.*?</table>", body, re.DOTALL)
+    headers = re.findall(r'role="columnheader">([^<]+)<', table)
+    rows = re.findall(r'<tr role="row"><th scope="row".*?</tr>', table, re.DOTALL)
+    assert (len(headers), len(rows)) == (7, 2)
+    for row in rows:
+        assert re.findall(r'role="cell" data-label="([^"]+)"', row) == headers[1:]
+    # What is laid out anew no longer says that it is a table, unless told to.
+    assert all(f'role="{role}"' in table for role in ("table", "rowgroup", "rowheader"))
+
+
 def test_one_city_needs_no_choice(client: FlaskClient, session: Session) -> None:
     place, _ = new_road_city(session)
     answer = client.get("/roads?lang=en")
