@@ -28,14 +28,18 @@ from app.city_places import Places, as_json
 from geo.loading import AddressSpec, AreaSpec, JurisdictionSpec
 from open311.downstream import EndpointSpec
 from reports.loading import EVIDENCE_PRIORITY, ServiceSpec
-from reports.routing import overlapping
+from reports.routing import fault_wording, overlapping
+from reports.routing.faults import RuleFault
 from reports.routing.grammar import RuleSyntaxError, parse
 from reports.routing.names import Vocabulary, check
-from reports.routing.rules import PRIORITIES, Rule, RuleFault
+from reports.routing.rules import PRIORITIES, Rule
 from reports.vocabulary import Recurrence, ServiceKind, Source
 
 _CITY, _SERVICES, _TEAMS = "city.yaml", "services.yaml", "teams.yaml"
 _RULES, _ASSETS = "routing.rules", "assets.yaml"
+
+#: What is said of a folder is for its operator, in English like every command.
+_LANGUAGE = "en"
 
 #: The parts of a folder, in the order in which they are read.
 PARTS = ("city", "boundary", "areas", "addresses", "teams", "services", "rules", "assets")
@@ -302,13 +306,15 @@ class _Reading:
             self._note_rules(check(rules, _vocabulary(services, areas, teams)))
             group_of = {service.code: service.group for service in services}
             for warning in overlapping.warnings(rules, group_of):
-                self.findings.warn(_RULES, warning.line, f"“{warning.word}”: {warning.reason}")
+                said = fault_wording.reason(warning, _LANGUAGE)
+                self.findings.warn(_RULES, warning.line, f"“{warning.word}”: {said}")
         return rules, text
 
     def _note_rules(self, faults: Sequence[RuleFault]) -> None:
         for fault in faults:
             word = f"“{fault.word}”: " if fault.word else ""
-            self.findings.fault(_RULES, fault.line, f"{word}{fault.reason}")
+            said = fault_wording.reason(fault, _LANGUAGE)
+            self.findings.fault(_RULES, fault.line, f"{word}{said}")
 
 
 # From checked values to specifications

@@ -29,13 +29,15 @@ from reports.catalogue import Catalogue, catalogue_of
 from reports.routing import learning, level_learning
 from reports.routing.deciding import RoutingPlan
 from reports.routing.evaluation import facts_of
+from reports.routing.fault_wording import sentence
+from reports.routing.faults import RuleFault
 from reports.routing.grammar import RuleSyntaxError, parse
 from reports.routing.level_learning import USUAL_CLOCK
 from reports.routing.overlapping import warnings
 from reports.routing.past import AreaMemory, CodeBooks
-from reports.routing.rules import Rule, RuleFault
+from reports.routing.rules import Rule
 from reports.routing.trying import Trial, Tried, compare
-from reports.rule_versions import Version, in_words
+from reports.rule_versions import Version
 
 routing_commands = AppGroup(
     "routing", help="Routing rules: check, try, learn and accept them; their history."
@@ -43,6 +45,9 @@ routing_commands = AppGroup(
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
+
+#: Commands speak English, whatever the city speaks.
+_LANGUAGE = "en"
 
 #: Moves that are listed; the totals count all.
 LISTED = 40
@@ -283,14 +288,14 @@ def _checked(session: Session, catalogue: Catalogue, file: Path, text: str) -> t
 
 def _refuse(file: Path, faults: Sequence[RuleFault]) -> NoReturn:
     for fault in faults:
-        click.echo(f"{file}:{in_words(fault)}", err=True)
+        click.echo(f"{file}:{sentence(fault, _LANGUAGE)}", err=True)
     click.echo(f"{len(faults)} fault{'s' if len(faults) > 1 else ''}", err=True)
     sys.exit(1)
 
 
 def _remark(file: Path, remarks: Sequence[RuleFault]) -> None:
     for remark in remarks:
-        click.echo(f"warning: {file}:{in_words(remark)}", err=True)
+        click.echo(f"warning: {file}:{sentence(remark, _LANGUAGE)}", err=True)
 
 
 def _on_file(

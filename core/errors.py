@@ -15,7 +15,8 @@ class DomainError(Exception):
     Attributes:
         status: HTTP status of the answer.
         code: stable, machine-readable name of the rule.
-        title: the same for people, in English, without particulars.
+        title: the same for people, without particulars; English, unless the error itself knows
+            the reader's language.
         field: the field of the payload that is at fault, if there is one.
         extra: further members of the problem document.
     """

@@ -35,10 +35,11 @@ from geo.models import Jurisdiction
 from reports.catalogue import Catalogue
 from reports.loading import load_routing_rules
 from reports.models import RoutingRule, RoutingRuleVersion
-from reports.routing import overlapping, people
+from reports.routing import fault_wording, overlapping, people
+from reports.routing.faults import RuleFault
 from reports.routing.names import Vocabulary
 from reports.routing.names import check as check_names
-from reports.routing.rules import Rule, RuleFault
+from reports.routing.rules import Rule
 from reports.vocabulary import RulesOrigin, Source
 
 #: Longer than the rules of any city: a thousand of them.
@@ -51,15 +52,25 @@ _Columns = tuple[int, str, str, UUID | None, int | None, datetime]
 
 
 class FaultyRulesError(InvalidError):
-    """The text is not a list of rules for this city; every fault is in `faults`."""
+    """The text is not a list of rules for this city; every fault is in `faults`.
+
+    Operators read it as it is raised, in English; a view has it `told_in` the reader's language.
+    """
 
     code = "faulty_rules"
-    title = "These rules cannot be put in force"
 
-    def __init__(self, faults: Sequence[RuleFault]) -> None:
-        listed = [as_document(fault) for fault in faults]
-        count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
-        super().__init__(f"{count}; the first: {in_words(faults[0])}", field="text", faults=listed)
+    def __init__(self, faults: Sequence[RuleFault], language: str = "en") -> None:
+        super().__init__(
+            fault_wording.summary(faults, language),
+            field="text",
+            faults=[as_document(fault, language) for fault in faults],
+        )
+        self.title = fault_wording.title(language)
+        self.found = tuple(faults)
+
+    def told_in(self, language: str) -> FaultyRulesError:
+        """The same error for a reader of another language."""
+        return FaultyRulesError(self.found, language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +111,14 @@ class Loaded:
     kept: Version | None = None
 
 
-def in_words(fault: RuleFault) -> str:
-    """A fault as one clear sentence with its line and word."""
-    word = f" at “{fault.word}”" if fault.word else ""
-    return f"line {fault.line}{word}: {fault.reason}"
-
-
-def as_document(fault: RuleFault) -> dict[str, object]:
-    """A fault as JSON."""
+def as_document(fault: RuleFault, language: str) -> dict[str, object]:
+    """A fault as JSON, its reason in that language."""
     return {
         "line": fault.line,
         "column": fault.column,
         "word": fault.word,
-        "reason": fault.reason,
+        "code": fault.code.value,
+        "reason": fault_wording.reason(fault, language),
     }
 
 

@@ -2,10 +2,13 @@
 
 The rules are one text with a version, which is their ETag: a write with a stale `If-Match` is 412.
 A text can be checked and tried on past reports before it is put in force; every version is kept.
+What is wrong with it is told in the reader's language.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Response, current_app
@@ -19,15 +22,18 @@ from core.api import Schema, Text, check_version
 from core.clock import utc_now
 from core.db import reading, transaction
 from core.errors import NotFoundError
+from core.i18n import language_of, spoken
 from core.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
 from reports import rule_trials, rule_versions
 from reports.catalogue import catalogue_of
 from reports.field_types import Instant
+from reports.routing.faults import RuleFault
 from reports.routing.trying import Trial
 from reports.rule_versions import LONGEST_TEXT, Checked, FaultyRulesError, Version
-from reports.viewing import MATCH_PARAMETER, answer
+from reports.schemas import LocaleQuery
+from reports.viewing import MATCH_PARAMETER, answer, look
 
 blueprint = Blueprint("rules", __name__, description="Who gets which report: the routing rules.")
 
@@ -40,7 +46,14 @@ class RemarkOut(Schema):
     line = fields.Integer(required=True)
     column = fields.Integer(required=True)
     word = fields.String(required=True)
-    reason = fields.String(required=True)
+    code = fields.String(
+        required=True,
+        metadata={"description": "Stable name of the remark; later releases may know more."},
+    )
+    reason = fields.String(
+        required=True,
+        metadata={"description": "The remark in words: the reader's language, else the city's."},
+    )
 
 
 class VersionOut(Schema):
@@ -133,13 +146,15 @@ _RULES, _VERSIONS, _CHECK, _TRIAL = RulesOut(), VersionListOut(), RulesCheckOut(
 
 @blueprint.route("/jurisdictions/<jurisdiction>/routing-rules", methods=["GET"])
 @allow(_MANAGE)
+@blueprint.arguments(LocaleQuery, location="query")
 @blueprint.response(200, RulesOut)
 @blueprint.alt_response(404, description="There is no such city that one manages.")
-def show_rules(jurisdiction: str) -> Response:
+def show_rules(query: dict[str, Any], jurisdiction: str) -> Response:
     """The rules in force: their text, version and what is worth a second look."""
     with reading() as session:
         place = _managed(session, jurisdiction)
-        return _rules(session, place, rule_versions.current(session, place.id))
+        found = rule_versions.current(session, place.id)
+        return _rules(session, place, found, _language(query, place))
 
 
 @blueprint.route("/jurisdictions/<jurisdiction>/routing-rules", methods=["PUT"])
@@ -154,15 +169,17 @@ def change_rules(payload: dict[str, Any], jurisdiction: str) -> Response:
     """Put rules in force. They hold for reports that are routed from now on."""
     with transaction() as session:
         place = _managed(session, jurisdiction)
+        language = _language({}, place)
         check_version(rule_versions.lock(session, place).version)
-        made = rule_versions.change(
-            session,
-            catalogue_of(session, place.id),
-            payload["text"],
-            by=current_actor(),
-            now=utc_now(),
-        )
-        response = _rules(session, place, made)
+        with _refusing_in(language):
+            made = rule_versions.change(
+                session,
+                catalogue_of(session, place.id),
+                payload["text"],
+                by=current_actor(),
+                now=utc_now(),
+            )
+        response = _rules(session, place, made, language)
     # This process at once; the others read the city again within a second.
     jurisdictions.forget()
     return response
@@ -178,7 +195,7 @@ def check_rules(payload: dict[str, Any], jurisdiction: str) -> Response:
     with reading() as session:
         place = _managed(session, jurisdiction)
         checked = rule_versions.check(session, catalogue_of(session, place.id), payload["text"])
-    return answer(_CHECK, _checked(checked), is_private=True)
+    return answer(_CHECK, _checked(checked, _language({}, place)), is_private=True)
 
 
 @blueprint.route("/jurisdictions/<jurisdiction>/routing-rules/trial", methods=["POST"])
@@ -191,10 +208,11 @@ def try_rules(payload: dict[str, Any], jurisdiction: str) -> Response:
     """What rules would move of the reports of the last days, against those in force."""
     with reading() as session:
         place = _managed(session, jurisdiction)
+        language = _language({}, place)
         catalogue = catalogue_of(session, place.id)
         checked = rule_versions.check(session, catalogue, payload["text"])
         if checked.faults:
-            raise FaultyRulesError(checked.faults)
+            raise FaultyRulesError(checked.faults, language)
         trial = rule_trials.on_reports(
             session,
             catalogue,
@@ -202,7 +220,7 @@ def try_rules(payload: dict[str, Any], jurisdiction: str) -> Response:
             since=rule_trials.days_before(utc_now(), payload["days"]),
             assets=current_app.extensions["asset_owners"],
         )
-    return answer(_TRIAL, _checked(checked) | _tried(trial), is_private=True)
+    return answer(_TRIAL, _checked(checked, language) | _tried(trial), is_private=True)
 
 
 @blueprint.route("/jurisdictions/<jurisdiction>/routing-rules/versions", methods=["GET"])
@@ -225,13 +243,15 @@ def list_rule_versions(query: dict[str, Any], jurisdiction: str) -> Response:
     "/jurisdictions/<jurisdiction>/routing-rules/versions/<int:version>", methods=["GET"]
 )
 @allow(_MANAGE)
+@blueprint.arguments(LocaleQuery, location="query")
 @blueprint.response(200, RulesOut)
 @blueprint.alt_response(404, description="There is no such version that one may see.")
-def show_rule_version(jurisdiction: str, version: int) -> Response:
+def show_rule_version(query: dict[str, Any], jurisdiction: str, version: int) -> Response:
     """The rules as they once were."""
     with reading() as session:
         place = _managed(session, jurisdiction)
-        return _rules(session, place, rule_versions.version(session, place.id, version))
+        found = rule_versions.version(session, place.id, version)
+        return _rules(session, place, found, _language(query, place))
 
 
 @blueprint.route(
@@ -248,11 +268,13 @@ def restore_rules(jurisdiction: str, version: int) -> Response:
     """Put the rules of an earlier version in force again, as a new version."""
     with transaction() as session:
         place = _managed(session, jurisdiction)
+        language = _language({}, place)
         check_version(rule_versions.lock(session, place).version)
-        made = rule_versions.restore(
-            session, catalogue_of(session, place.id), version, by=current_actor(), now=utc_now()
-        )
-        response = _rules(session, place, made)
+        with _refusing_in(language):
+            made = rule_versions.restore(
+                session, catalogue_of(session, place.id), version, by=current_actor(), now=utc_now()
+            )
+        response = _rules(session, place, made, language)
     jurisdictions.forget()
     return response
 
@@ -265,7 +287,21 @@ def _managed(session: Session, code: str) -> JurisdictionRef:
     return place
 
 
-def _rules(session: Session, place: JurisdictionRef, found: Version) -> Response:
+def _language(query: Mapping[str, Any], place: JurisdictionRef) -> str:
+    """What remarks are told in: as asked for, else the manager's own language, else the city's."""
+    return language_of(spoken(look(query).locale, current_actor().locale) or place.default_locale)
+
+
+@contextmanager
+def _refusing_in(language: str) -> Iterator[None]:
+    """Whoever sent faulty rules reads why they are refused in that language."""
+    try:
+        yield
+    except FaultyRulesError as error:
+        raise error.told_in(language) from error
+
+
+def _rules(session: Session, place: JurisdictionRef, found: Version, language: str) -> Response:
     warnings = (
         rule_versions.check(session, catalogue_of(session, place.id), found.text)
         if found.text
@@ -274,7 +310,7 @@ def _rules(session: Session, place: JurisdictionRef, found: Version) -> Response
     document = _version(found) | {
         "text": found.text,
         # Of an old version its faults too: it may name what the city no longer has.
-        "warnings": _remarks((*warnings.faults, *warnings.warnings)),
+        "warnings": _remarks((*warnings.faults, *warnings.warnings), language),
     }
     return answer(_RULES, document, version=found.version, is_private=True)
 
@@ -289,17 +325,17 @@ def _version(found: Version) -> dict[str, Any]:
     }
 
 
-def _checked(checked: Checked) -> dict[str, Any]:
+def _checked(checked: Checked, language: str) -> dict[str, Any]:
     return {
         "is_right": not checked.faults,
         "rules": len(checked.rules),
-        "faults": _remarks(checked.faults),
-        "warnings": _remarks(checked.warnings),
+        "faults": _remarks(checked.faults, language),
+        "warnings": _remarks(checked.warnings, language),
     }
 
 
-def _remarks(faults: Any) -> list[dict[str, object]]:
-    return [rule_versions.as_document(fault) for fault in faults]
+def _remarks(faults: Sequence[RuleFault], language: str) -> list[dict[str, object]]:
+    return [rule_versions.as_document(fault, language) for fault in faults]
 
 
 def _tried(trial: Trial) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from typing import Any
 
 import lark
 
+from reports.routing.faults import Expected, FaultCode, RuleFault, Value, fault_at, fault_of
 from reports.routing.rules import (
     HOLIDAYS,
     MONTHS,
@@ -44,9 +45,7 @@ from reports.routing.rules import (
     DueIn,
     Place,
     Rule,
-    RuleFault,
     Subject,
-    fault_at,
 )
 
 _SENTENCES = r"""
@@ -114,20 +113,10 @@ _KEYWORD = re.compile(r'"([a-z]+)"')
 GRAMMAR = _of_whole_words(_SENTENCES)
 
 
-#: How to speak of what the grammar expected.
-_EXPECTED = {
-    "CODE": "a name",
-    "TEXT": 'words in "quotes"',
-    "NUMBER": "a number",
-    "UNIT": "hours or days",
-    "EMAIL": "an e-mail address",
-    "COMMA": "a comma",
-    "COLON": "a colon",
-    "$END": "the end of the rule",
-}
-
-
 _STATEMENT = re.compile(r"(rule|otherwise)(?![\w.@+'-])")
+
+#: Of a due date, in hours or days: longer than any service level.
+_LONGEST_TIME = 10_000
 
 
 class RuleSyntaxError(Exception):
@@ -153,7 +142,7 @@ def parse(text: str) -> tuple[Rule, ...]:
         kind = _STATEMENT.match(statement)
         if kind is None:
             word = statement.split()[0]
-            faults.append(RuleFault(line, 1, word, "a rule begins with “rule” or “otherwise”"))
+            faults.append(fault_at(Place(line, 1), word, FaultCode.STRANGE_BEGINNING))
             continue
         try:
             rules.append(_parse_statement(kind[1], line, statement))
@@ -163,10 +152,9 @@ def parse(text: str) -> tuple[Rule, ...]:
     faults.extend(_repeated(rules))
     ends = [index for index, rule in enumerate(rules) if not rule.conditions]
     if not ends and not broken_otherwise:
-        reason = "the last line must be “otherwise team …”, so that every report reaches someone"
-        faults.append(RuleFault(last_line, 1, "", reason))
+        faults.append(fault_at(Place(last_line, 1), "", FaultCode.NO_OTHERWISE))
     faults.extend(
-        RuleFault(rules[index + 1].line, 1, rules[index + 1].code, "nothing comes after otherwise")
+        fault_of(rules[index + 1], FaultCode.AFTER_OTHERWISE)
         for index in ends
         if index + 1 < len(rules)
     )
@@ -202,8 +190,7 @@ def _repeated(rules: Sequence[Rule]) -> Iterator[RuleFault]:
     seen: dict[str, int] = {}
     for rule in rules:
         if rule.code in seen:
-            reason = f"a rule of this name stands in line {seen[rule.code]} already"
-            yield RuleFault(rule.line, 1, rule.code, reason)
+            yield fault_of(rule, FaultCode.REPEATED_NAME, line=seen[rule.code])
         seen.setdefault(rule.code, rule.line)
 
 
@@ -219,24 +206,33 @@ def _parse_statement(kind: str, line: int, statement: str) -> Rule:
     except lark.UnexpectedToken as error:
         raise RuleSyntaxError([_syntax_fault(error, line, statement)]) from None
     except lark.UnexpectedCharacters as error:
-        reason = "this character means nothing here"
-        raise RuleSyntaxError([RuleFault(error.line, error.column, error.char, reason)]) from None
+        place = Place(error.line, error.column)
+        fault = fault_at(place, error.char, FaultCode.STRANGE_CHARACTER)
+        raise RuleSyntaxError([fault]) from None
     return _Reader(line, statement).read(tree)
 
 
 def _syntax_fault(error: lark.UnexpectedToken, line: int, statement: str) -> RuleFault:
-    expected = sorted(
-        {_EXPECTED.get(name, name.strip("_").lower()) for name in error.accepts or ()}
-    )
-    wanted = f"expected {' or '.join(expected)}"
+    expected = Expected(tuple(sorted(_spelled(name) for name in error.accepts or ())))
     if error.token.type == "$END":
-        last = line + statement.count("\n")
-        return RuleFault(last, len(statement.splitlines()[-1]) + 1, "", f"{wanted}; it ends here")
-    return RuleFault(error.line, error.column, str(error.token), wanted)
+        place = Place(line + statement.count("\n"), len(statement.splitlines()[-1]) + 1)
+        return fault_at(place, "", FaultCode.UNEXPECTED_END, expected=expected)
+    place = Place(error.line, error.column)
+    return fault_at(place, str(error.token), FaultCode.UNEXPECTED_WORD, expected=expected)
+
+
+def _spelled(terminal: str) -> str:
+    """A keyword as it is written; any other terminal by its name in the grammar."""
+    is_keyword = terminal.startswith("_") or terminal in ("DURING", "OUTSIDE")
+    return terminal.strip("_").lower() if is_keyword else terminal
 
 
 def _place(token: lark.Token) -> Place:
     return Place(token.line or 0, token.column or 0)
+
+
+def _fault(token: lark.Token, code: FaultCode, /, **values: Value) -> RuleFault:
+    return fault_at(_place(token), str(token), code, **values)
 
 
 def _unquoted(token: lark.Token) -> str:
@@ -263,14 +259,14 @@ class _Reader:
             name = str(node.data)
             first = _first_token(node)
             if name in found:
-                faults.append(fault_at(_place(first), str(first), f"a second “{name}”"))
+                faults.append(_fault(first, FaultCode.REPEATED_ACTION, action=name))
                 continue
             try:
                 found[name] = getattr(self, f"_{name}")(node)
-            except ValueError as error:
-                faults.append(fault_at(_place(first), str(first), str(error)))
+            except RuleSyntaxError as error:
+                faults.extend(error.faults)
         if "team" not in found and not faults:
-            faults.append(RuleFault(self.line, 1, code, "the rule names no team"))
+            faults.append(fault_at(Place(self.line, 1), code, FaultCode.NO_TEAM))
         if faults:
             raise RuleSyntaxError(faults)
         team, team_place = found["team"]
@@ -326,15 +322,17 @@ class _Reader:
         return tuple(names), tuple(_place(token) for token in tokens)
 
     def _priority(self, node: lark.Tree[lark.Token]) -> int:
-        word = str(_first_token(node))
-        if word not in PRIORITIES:
-            raise ValueError(f"a priority is one of {', '.join(PRIORITIES)}")
-        return PRIORITIES[word]
+        word = _first_token(node)
+        if str(word) not in PRIORITIES:
+            fault = _fault(word, FaultCode.STRANGE_PRIORITY, known=tuple(PRIORITIES))
+            raise RuleSyntaxError([fault])
+        return PRIORITIES[str(word)]
 
     def _due(self, node: lark.Tree[lark.Token]) -> DueIn:
-        amount = float(_first_token(node))
-        if not 0 < amount <= 10_000:
-            raise ValueError("the time must be more than 0 and at most 10000")
+        word = _first_token(node)
+        amount = float(word)
+        if not 0 < amount <= _LONGEST_TIME:
+            raise RuleSyntaxError([_fault(word, FaultCode.STRANGE_TIME, most=_LONGEST_TIME)])
         working = any(isinstance(child, lark.Tree) for child in node.children)
         unit = "days" if str(node.children[-1]).startswith("day") else "hours"
         whole = int(amount) if amount.is_integer() else amount
@@ -353,18 +351,18 @@ def _day_of_year(day: lark.Token, month: lark.Token) -> str:
     """
     name = str(month).lower()[:3]
     if name not in MONTHS:
-        reason = f"a month is one of {', '.join(MONTHS)}"
-        raise RuleSyntaxError([fault_at(_place(month), str(month), reason)])
+        raise RuleSyntaxError([_fault(month, FaultCode.STRANGE_MONTH, known=tuple(MONTHS))])
     if not str(day).isdigit() or not 1 <= int(day) <= MONTHS[name]:
-        reason = f"{name} has the days 1 to {MONTHS[name]}"
-        raise RuleSyntaxError([fault_at(_place(day), str(day), reason)])
+        fault = _fault(day, FaultCode.STRANGE_DATE, month=name, last=MONTHS[name])
+        raise RuleSyntaxError([fault])
     return f"{list(MONTHS).index(name) + 1:02}-{int(day):02}"
 
 
 def _check_days(tokens: Sequence[lark.Token]) -> None:
     known = (*WEEKDAYS, HOLIDAYS)
-    reason = f"a day is one of {', '.join(known)}"
-    faults = [fault_at(_place(token), str(token), reason) for token in tokens if token not in known]
+    faults = [
+        _fault(token, FaultCode.STRANGE_DAY, known=known) for token in tokens if token not in known
+    ]
     if faults:
         raise RuleSyntaxError(faults)
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.text import fold
-from reports.routing.rules import Comparison, Condition, Rule, RuleFault, Subject, fault_at
+from reports.routing.faults import FaultCode, RuleFault, Value, fault_at
+from reports.routing.rules import Comparison, Condition, Rule, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,11 @@ def check(rules: Sequence[Rule], names: Vocabulary) -> list[RuleFault]:
     faults: list[RuleFault] = []
     for rule in rules:
         if rule.team not in names.teams:
-            faults.append(fault_at(rule.team_place, rule.team, "there is no team of this code"))
+            faults.append(fault_at(rule.team_place, rule.team, FaultCode.UNKNOWN_TEAM))
         if rule.person and names.people is not None and rule.person not in names.people:
-            reason = "nobody of that address works on reports here"
-            faults.append(fault_at(rule.person_place, rule.person, reason))
+            faults.append(fault_at(rule.person_place, rule.person, FaultCode.UNKNOWN_PERSON))
         faults.extend(
-            fault_at(place, copy, "there is no team of this code, and it is no e-mail address")
+            fault_at(place, copy, FaultCode.UNKNOWN_COPY)
             for copy, place in zip(rule.copies, rule.copy_places, strict=True)
             if "@" not in copy and copy not in names.teams
         )
@@ -47,26 +47,32 @@ def check(rules: Sequence[Rule], names: Vocabulary) -> list[RuleFault]:
     return sorted(faults, key=lambda fault: (fault.line, fault.column))
 
 
-def _unknown(condition: Condition, known: Collection[str], reason: str) -> list[RuleFault]:
-    return [fault_at(place, word, reason) for word, place in condition.words() if word not in known]
+def _unknown(
+    condition: Condition, known: Collection[str], code: FaultCode, /, **values: Value
+) -> list[RuleFault]:
+    return [
+        fault_at(place, word, code, **values)
+        for word, place in condition.words()
+        if word not in known
+    ]
 
 
 def _check_condition(condition: Condition, rule: Rule, names: Vocabulary) -> list[RuleFault]:
     match condition.subject:
         case Subject.SERVICE:
-            return _unknown(condition, names.services, "there is no service of this code")
+            return _unknown(condition, names.services, FaultCode.UNKNOWN_SERVICE)
         case Subject.GROUP:
-            return _unknown(condition, names.groups, "there is no group of services of this code")
+            return _unknown(condition, names.groups, FaultCode.UNKNOWN_GROUP)
         case Subject.SOURCE:
-            known = ", ".join(sorted(names.sources))
-            return _unknown(condition, names.sources, f"there is no such source; use {known}")
+            known = tuple(sorted(names.sources))
+            return _unknown(condition, names.sources, FaultCode.UNKNOWN_SOURCE, known=known)
         case Subject.OWNER:
-            return _unknown(condition, names.teams, "there is no team of this code")
+            return _unknown(condition, names.teams, FaultCode.UNKNOWN_TEAM)
         case Subject.HOURS | Subject.SEASON | Subject.DAY:
             return []
         case Subject.WORDS:
             return [
-                fault_at(place, '""', "there is no word between the quotes")
+                fault_at(place, '""', FaultCode.NO_WORD)
                 for word, place in condition.words()
                 if not fold(word)
             ]
@@ -78,11 +84,11 @@ def _check_condition(condition: Condition, rule: Rule, names: Vocabulary) -> lis
 
 def _check_area(condition: Condition, names: Vocabulary) -> list[RuleFault]:
     if condition.key not in names.areas:
-        known = ", ".join(sorted(names.areas)) or "none"
-        reason = f"there is no layer of areas of this code; there are: {known}"
-        return [fault_at(condition.places[0], condition.key, reason)]
-    reason = f"the layer {condition.key} has no area of this code"
-    return _unknown(condition, names.areas[condition.key], reason)
+        known = tuple(sorted(names.areas))
+        place = condition.places[0]
+        return [fault_at(place, condition.key, FaultCode.UNKNOWN_LAYER, known=known)]
+    areas = names.areas[condition.key]
+    return _unknown(condition, areas, FaultCode.UNKNOWN_AREA, layer=condition.key)
 
 
 def _check_attribute(condition: Condition, rule: Rule, names: Vocabulary) -> list[RuleFault]:
@@ -90,22 +96,20 @@ def _check_attribute(condition: Condition, rule: Rule, names: Vocabulary) -> lis
     having = [code for code in services if condition.key in names.services[code]]
     place = condition.places[0]
     if not having:
-        return [fault_at(place, condition.key, "no service of this rule has this attribute")]
+        return [fault_at(place, condition.key, FaultCode.UNKNOWN_ATTRIBUTE)]
     lacking = sorted(set(services) - set(having))
     if lacking and _is_named(rule):
-        reason = f"the service {lacking[0]} has no such attribute: give it a rule of its own"
-        return [fault_at(place, condition.key, reason)]
+        return [fault_at(place, condition.key, FaultCode.UNSHARED_ATTRIBUTE, service=lacking[0])]
     attributes = [names.services[code][condition.key] for code in having]
     if condition.comparison is not Comparison.IS:
         if any(datatype != "number" for datatype, _ in attributes):
-            return [fault_at(place, condition.key, "only a number can be at least or at most")]
+            return [fault_at(place, condition.key, FaultCode.NOT_A_NUMBER)]
         return []
     closed = [set(values) for _, values in attributes if values]
     if len(closed) < len(attributes):
         return []
     known: set[str] = set().union(*closed)
-    reason = f"the attribute has no such value; it has {', '.join(sorted(known))}"
-    return _unknown(condition, known, reason)
+    return _unknown(condition, known, FaultCode.UNKNOWN_VALUE, known=tuple(sorted(known)))
 
 
 def _is_named(rule: Rule) -> bool:

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from core.text import fold
-from reports.routing.rules import Comparison, Condition, Rule, RuleFault, Subject
+from reports.routing.faults import Earlier, FaultCode, RuleFault, Shared, fault_of
+from reports.routing.rules import Comparison, Condition, Rule, Subject
 
 #: Single cases of one rule that are looked at; of longer rules only the whole.
 _MOST_CASES = 4_000
@@ -40,16 +41,16 @@ def warnings(rules: Sequence[Rule], group_of: Mapping[str, str]) -> list[RuleFau
         earlier = rules[:index]
         catching = _catching(rule, earlier, group_of)
         if catching:
-            reason = f"this rule never applies: {_named(catching)} before it caught every report"
-            found.append(RuleFault(rule.line, 1, rule.code, reason))
+            named = Earlier(tuple((other.code, other.line) for other in catching))
+            found.append(fault_of(rule, FaultCode.NEVER_APPLIES, rules=named))
             continue
         found.extend(
-            RuleFault(
-                rule.line,
-                1,
-                rule.code,
-                f"some reports fit this rule and rule {other.code} in line {other.line}"
-                f"{_where(other, rule)}; {other.code} comes first and gets them",
+            fault_of(
+                rule,
+                FaultCode.OVERLAPS,
+                rule=other.code,
+                line=other.line,
+                shared=_shared(other, rule),
             )
             for other in earlier
             if _overlap(other, rule, group_of) and not _same_actions(other, rule)
@@ -200,21 +201,14 @@ def _same_actions(one: Rule, other: Rule) -> bool:
     )
 
 
-def _where(one: Rule, other: Rule) -> str:
+def _shared(one: Rule, other: Rule) -> Shared:
     """The services and areas that both name."""
-    words = []
+    parts = []
     for first, second in itertools.product(one.conditions, other.conditions):
         if (first.subject, first.key) == (second.subject, second.key) and not (
             first.negated or second.negated
         ):
-            common = [value for value in first.values if value in second.values]
+            common = tuple(value for value in first.values if value in second.values)
             if common:
-                more = f" and {len(common) - 3} more" if len(common) > 3 else ""
-                words.append(f"{first.key or first.subject.value} {', '.join(common[:3])}{more}")
-    return f" ({'; '.join(words)})" if words else ""
-
-
-def _named(rules: Sequence[Rule]) -> str:
-    names = [f"{rule.code} (line {rule.line})" for rule in rules[:3]]
-    more = f" and {len(rules) - 3} more" if len(rules) > 3 else ""
-    return f"{'rule' if len(rules) == 1 else 'rules'} {', '.join(names)}{more}"
+                parts.append((first.subject, first.key, common))
+    return Shared(tuple(parts))

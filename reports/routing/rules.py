@@ -200,18 +200,3 @@ _ADDRESS = re.compile(r"[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
 def without_addresses(text: str) -> str:
     """The text of a rule as it is kept with reports: who is behind an address can be forgotten."""
     return _ADDRESS.sub("(address)", text)
-
-
-@dataclass(frozen=True, slots=True)
-class RuleFault:
-    """What is wrong, where, and at which word."""
-
-    line: int
-    column: int
-    word: str
-    reason: str
-
-
-def fault_at(place: Place, word: str, reason: str) -> RuleFault:
-    """What is wrong with the word at that place."""
-    return RuleFault(place.line, place.column, word, reason)

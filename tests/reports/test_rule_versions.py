@@ -106,7 +106,8 @@ def test_the_same_text_again_is_no_new_version(client: FlaskClient, place: Place
 
 def test_faulty_rules_are_refused_with_line_and_word(client: FlaskClient, place: Place) -> None:
     text = "rule a\n  when service lamb\n  then team lights\notherwise team deck\n"
-    refused = put(client, place, text)
+    headers = {**place.manager.headers, "Accept-Language": "en"}
+    refused = client.put(place.url, json={"text": text}, headers=headers)
     assert refused.status_code == 422
     assert refused.json["code"] == "faulty_rules"
     assert [(each["line"], each["word"]) for each in refused.json["faults"]] == [
@@ -115,6 +116,90 @@ def test_faulty_rules_are_refused_with_line_and_word(client: FlaskClient, place:
     ]
     assert "line 2 at “lamb”: there is no service of this code" in refused.json["detail"]
     assert client.get(place.url, headers=place.manager.headers).json["version"] == 1
+
+
+FAULTY = "rule a\n  when service lamb\n  then team lights\notherwise team deck\n"
+
+ENGLISH = "there is no service of this code"
+FRENCH = "aucun service n’a ce code"
+
+
+@pytest.mark.parametrize(
+    ("asked", "title", "detail", "reason"),
+    [
+        (
+            "en-GB",
+            "These rules cannot be put in force",
+            f"2 faults; the first: line 2 at “lamb”: {ENGLISH}",
+            ENGLISH,
+        ),
+        (
+            "fr-FR, en;q=0.5",
+            "Ces règles ne peuvent pas être mises en vigueur",
+            f"2~fautes~; la première~: ligne 2, à «~lamb~»~: {FRENCH}",
+            FRENCH,
+        ),
+    ],
+)
+def test_rules_are_refused_in_the_managers_language(
+    client: FlaskClient, place: Place, asked: str, title: str, detail: str, reason: str
+) -> None:
+    headers = {**place.manager.headers, "Accept-Language": asked}
+    refusals = [
+        client.put(place.url, json={"text": FAULTY}, headers=headers),
+        client.post(f"{place.url}/trial", json={"text": FAULTY}, headers=headers),
+    ]
+    for refused in refusals:
+        assert (refused.status_code, refused.json["title"]) == (422, title)
+        assert refused.json["detail"] == detail.replace("~", "\u00a0")
+        assert refused.json["errors"] == {"text": [refused.json["detail"]]}
+        assert refused.json["faults"][0] == {
+            "line": 2,
+            "column": 16,
+            "word": "lamb",
+            "code": "unknown_service",
+            "reason": reason,
+        }
+    checked = client.post(f"{place.url}/check", json={"text": FAULTY}, headers=headers)
+    assert checked.json["faults"] == refusals[0].json["faults"]
+
+
+def test_who_asks_for_no_language_reads_their_own_else_the_citys(
+    client: FlaskClient, session: Session
+) -> None:
+    city = new_jurisdiction(session, default_locale="en")
+    url = f"/api/v1/jurisdictions/{city.code}/routing-rules/check"
+    for locale, asked, reason in (
+        (None, None, ENGLISH),
+        ("fr", None, FRENCH),
+        ("fr", "en", ENGLISH),
+        ("fr", "de", FRENCH),
+    ):
+        manager = new_staff(session, city, Role.MANAGER, locale=locale)
+        headers = {**manager.headers, **({"Accept-Language": asked} if asked else {})}
+        found = client.post(url, json={"text": FAULTY}, headers=headers)
+        assert found.json["faults"][0]["reason"] == reason, (locale, asked)
+
+
+def test_what_is_worth_a_look_is_told_in_the_language_asked_for(
+    client: FlaskClient, session: Session, place: Place
+) -> None:
+    text = OURS.replace("otherwise", "rule late\n when service lamp\n then team desk\notherwise")
+    headers = {**place.manager.headers, "Accept-Language": "fr"}
+    done = client.put(place.url, json={"text": text}, headers=headers)
+    [warning] = done.json["warnings"]
+    assert warning["code"] == "never_applies"
+    assert warning["reason"].endswith("est déjà pris par la règle lamps (ligne 2)")
+    for url in (place.url, f"{place.url}/versions/2"):
+        shown = client.get(f"{url}?locale=en", headers=headers)
+        [warning] = shown.json["warnings"]
+        assert warning["reason"].startswith("this rule never applies: rule lamps (line 2)")
+    # An old version may name what the city no longer has.
+    put(client, place, FOLDER)
+    session.execute(sa.text("UPDATE teams SET is_active = false WHERE code = 'lights'"))
+    session.expire_all()
+    refused = client.post(f"{place.url}/versions/2/restoration", headers=headers)
+    assert refused.json["faults"][0]["reason"] == "aucune équipe n’a ce code"
 
 
 def test_checking_changes_nothing_and_says_what_is_worth_a_look(

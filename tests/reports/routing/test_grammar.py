@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reports.routing.fault_wording import reason
 from reports.routing.grammar import RuleSyntaxError, parse
 from reports.routing.names import Vocabulary, check
 from reports.routing.rules import Clock, Comparison, Condition, DueIn, Rule, Subject, from_data
@@ -35,7 +36,7 @@ def only(text: str) -> Rule:
 def faults(text: str) -> list[tuple[int, str, str]]:
     with pytest.raises(RuleSyntaxError) as caught:
         parse(text)
-    return [(fault.line, fault.word, fault.reason) for fault in caught.value.faults]
+    return [(fault.line, fault.word, reason(fault, "en")) for fault in caught.value.faults]
 
 
 def unknown(text: str) -> list[tuple[int, str]]:

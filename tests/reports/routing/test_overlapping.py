@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from reports.routing.fault_wording import reason
 from reports.routing.grammar import parse
 from reports.routing.overlapping import warnings
 
@@ -12,7 +13,7 @@ GROUPS = {"pothole": "roads", "manhole": "roads", "lamp": "lights"}
 
 def told(text: str) -> list[tuple[int, str, str]]:
     rules = parse(f"{text}\notherwise team desk\n")
-    return [(found.line, found.word, found.reason) for found in warnings(rules, GROUPS)]
+    return [(found.line, found.word, reason(found, "en")) for found in warnings(rules, GROUPS)]
 
 
 @pytest.mark.parametrize(

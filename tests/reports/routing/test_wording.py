@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from reports.routing.rules import Subject
-from reports.routing.wording import _NEGATED, _SUBJECTS, sentence
+from reports.routing.wording import _NEGATED, _SAID, _SUBJECTS, _VALUES, sentence
 
 STORED: dict[str, Any] = {
     "rule": "voirie-centre",
@@ -38,8 +39,8 @@ STORED: dict[str, Any] = {
             "fr",
             (
                 "La règle voirie-centre l’a confié à voirie, car le service est trou, et il se "
-                "trouve dans quartiers : centre, et il n’est pas arrivé en dehors des heures de "
-                "travail. Sinon il serait allé à accueil, qui prend le reste."
+                "trouve dans quartiers\u00a0: centre, et il n’est pas arrivé en dehors des heures "
+                "de travail. Sinon il serait allé à accueil, qui prend le reste."
             ),
         ),
         (
@@ -66,6 +67,12 @@ def test_the_stored_decision_is_said_in_the_readers_language(
     routing: dict[str, Any] | None, locale: str, said: str | None
 ) -> None:
     assert sentence(routing, locale) == said
+
+
+def test_french_never_breaks_a_line_before_its_punctuation() -> None:
+    for table in (_SUBJECTS, _NEGATED, _VALUES, _SAID):
+        for text in table["fr"].values():
+            assert not re.search(r" [:;!?»]|« |'", text), text
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
