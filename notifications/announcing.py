@@ -40,6 +40,7 @@ from notifications.audience import (
     only_first,
     origins_of,
     recipients_of,
+    told_of_reopening,
 )
 from notifications.models import WebhookEndpoint
 from notifications.queueing import delivery_row, queue
@@ -175,6 +176,7 @@ def _to_people(
     if not told:
         return
     recipients = recipients_of(session, told)
+    misled = told_of_reopening(session, told)
     browsers = (
         browsers_of(session, [one for some in recipients.values() for one in some])
         if Channel.PUSH in channels and any(is_pushed(o, Role.REPORTER) for _, o in told)
@@ -199,18 +201,32 @@ def _to_people(
                 if channel not in channels or address in taken:
                     continue
                 taken.add(address)
+                if not _is_for(misled.get(event.id), RecipientKind.FOLLOWER, one.id, channel):
+                    continue
                 yield _row(
                     session, event, occasion, RecipientKind.FOLLOWER, one.id, channel, one, now
                 )
             if not is_pushed(occasion, one.role):
                 continue
             for browser_id in browsers.get(one.id, ()):
-                if browser_id not in taken:
+                if browser_id not in taken and _is_for(
+                    misled.get(event.id), RecipientKind.BROWSER, browser_id, Channel.PUSH
+                ):
                     taken.add(browser_id)
                     yield _row(
                         session, event, occasion, RecipientKind.BROWSER, browser_id, Channel.PUSH,
                         one, now,
                     )  # fmt: skip
+
+
+def _is_for(
+    misled: Collection[tuple[str, str, str]] | None,
+    kind: RecipientKind,
+    recipient_id: UUID,
+    channel: Channel,
+) -> bool:
+    """Whether a message that only those get who were told the contrary is for them too."""
+    return misled is None or (kind.value, str(recipient_id), channel.value) in misled
 
 
 def _row(

@@ -18,7 +18,7 @@ from accounts.models import Person
 from core.outbox import Event
 from notifications.models import Delivery, PushSubscription
 from notifications.rules import ONCE_PER_REPORT, OWN_REPORT_ONLY
-from notifications.vocabulary import Occasion, Role
+from notifications.vocabulary import DeliveryState, Occasion, Role
 from reports.models import Follower, HistoryEntry, Note, ServiceRequest
 from reports.vocabulary import ActorKind, NoteKind
 
@@ -105,6 +105,38 @@ def only_first(
                 continue
         kept.append((event, occasion))
     return kept
+
+
+def told_of_reopening(
+    session: Session, told: Sequence[tuple[Event, Occasion]]
+) -> dict[int, set[tuple[str, str, str]]]:
+    """Who had heard of the reopenings that these events take back, by event: kind of recipient,
+    recipient, channel.
+
+    What was not sent yet is not sent any more: see `notifications.rendering`.
+    """
+    taken_back = {
+        event.data["takes_back"]: event.id
+        for event, occasion in told
+        if occasion is Occasion.NOT_REOPENED
+    }
+    if not taken_back:
+        return {}
+    entry = Delivery.data["history_id"].as_integer()
+    rows = session.execute(
+        sa.select(
+            entry.label("entry"), Delivery.recipient_kind, Delivery.recipient_id, Delivery.channel
+        ).where(
+            Delivery.report_id.in_({event.subject_id for event, _ in told}),
+            Delivery.event == Occasion.REOPENED.value,
+            Delivery.state.in_([DeliveryState.SENDING.value, DeliveryState.SENT.value]),
+        )
+    )
+    found: dict[int, set[tuple[str, str, str]]] = {id_: set() for id_ in taken_back.values()}
+    for row in rows:
+        if row.entry in taken_back:
+            found[taken_back[row.entry]].add((row.recipient_kind, row.recipient_id, row.channel))
+    return found
 
 
 def origins_of(session: Session, events: Sequence[Event]) -> dict[int, Origin]:

@@ -25,7 +25,7 @@ from notifications.models import PushSubscription, WebhookEndpoint
 from notifications.vocabulary import Occasion, RecipientKind
 from reports.catalogue import Catalogue, catalogue_of
 from reports.duplicates import evidence
-from reports.models import Follower, Note, ServiceRequest
+from reports.models import Follower, HistoryEntry, Note, ServiceRequest
 from reports.vocabulary import NoteKind
 
 #: Occasions whose message carries the team's words.
@@ -48,6 +48,8 @@ class Gathered:
     reports: Mapping[UUID, Record] = field(default_factory=dict)
     #: How many tell of them, of those whose reporters hear that they were joined.
     told: Mapping[UUID, evidence.Told] = field(default_factory=dict)
+    #: History entries of reopenings that were taken back.
+    taken_back: Collection[int] = frozenset()
     teams: Mapping[int, Record] = field(default_factory=dict)
     notes: Mapping[UUID, Record] = field(default_factory=dict)
     notes_of_history: Mapping[int, Record] = field(default_factory=dict)
@@ -114,6 +116,7 @@ def gather(session: Session, claimed: Sequence[Claimed], links: Links) -> Gather
             session,
             {one.report_id for one in claimed if one.report_id and one.event == Occasion.MERGED},
         ),
+        taken_back=_taken_back(session, claimed),
         teams=_by_id(session, _TEAM, Team.id, team_ids),
         notes={row.id: row for row in notes},
         # The first words of an entry: a status change has one public note.
@@ -127,6 +130,20 @@ def gather(session: Session, claimed: Sequence[Claimed], links: Links) -> Gather
         places={each: jurisdictions.by_id(session, each) for each in place_ids},
         catalogues={each: catalogue_of(session, each) for each in place_ids},
         volunteers=volunteers.known(session, claimed),
+    )
+
+
+def _taken_back(session: Session, claimed: Sequence[Claimed]) -> frozenset[int]:
+    reports = {one.report_id for one in claimed if one.event == Occasion.REOPENED}
+    if not reports:
+        return frozenset()
+    entry = HistoryEntry.data["takes_back"]
+    return frozenset(
+        session.scalars(
+            sa.select(entry.as_integer()).where(
+                HistoryEntry.report_id.in_(reports), HistoryEntry.data.has_key("takes_back")
+            )
+        )
     )
 
 

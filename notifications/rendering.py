@@ -76,6 +76,8 @@ def _news(known: Gathered, one: Claimed, now: datetime, *, with_html: bool) -> M
         raise _GoneError("no report")
     if is_overtaken(occasion, lead.status, now - one.created_at):
         raise _GoneError("overtaken")
+    if occasion is Occasion.REOPENED and one.data.get("history_id") in known.taken_back:
+        raise _GoneError("taken back")
     facts = _facts(known, one, occasion, follower, own, lead)
     if one.channel is Channel.EMAIL:
         return _letter(

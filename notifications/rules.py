@@ -37,6 +37,7 @@ TOLD: Mapping[Occasion, Mapping[Role, frozenset[Channel]]] = MappingProxyType(
         Occasion.RESOLVED: {Role.REPORTER: _ALL, Role.FOLLOWER: _ALL},
         Occasion.REJECTED: {Role.REPORTER: _ALL, Role.FOLLOWER: _ALL},
         Occasion.REOPENED: {Role.REPORTER: _ALL, Role.FOLLOWER: _ALL},
+        Occasion.NOT_REOPENED: {Role.REPORTER: _ALL, Role.FOLLOWER: _ALL},
         Occasion.NOTE: {Role.REPORTER: _ALL, Role.FOLLOWER: _CHEAP},
         Occasion.CONFIRM: {Role.FOLLOWER: _WRITTEN},
     }
@@ -138,9 +139,13 @@ _OF_STATUS: Mapping[str, Occasion] = MappingProxyType(
 def occasion_of(event: str, data: Mapping[str, object]) -> Occasion | None:
     """What people are told when this happens; None: nothing.
 
-    Of a `NOTE` the caller must still see whether there are public words.
+    Of a `NOTE` the caller must still see whether there are public words; of `NOT_REOPENED`, who had
+    heard that it was reopened.
     """
     if event == "report.status_changed":
+        # It is over again as it was. That it was repaired is old news.
+        if "takes_back" in data:
+            return Occasion.NOT_REOPENED
         return _OF_STATUS.get(str(data.get("to")))
     if event == "correction.decided":
         is_news = data.get("decision") in ("accepted", "rejected", "overtaken")

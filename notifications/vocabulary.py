@@ -53,6 +53,7 @@ class Occasion(enum.StrEnum):
     RESOLVED = "resolved"
     REJECTED = "rejected"
     REOPENED = "reopened"
+    NOT_REOPENED = "not_reopened"
     QUESTION = "question"
     NOTE = "note"
     PHOTO_DROPPED = "photo_dropped"

@@ -10,8 +10,9 @@ Every change of staff, reporter or beat goes the same way:
 
 A refused change raises before anything is written. The use cases: moving to another status in
 `reports.lifecycle`, giving to somebody in `reports.assignment`, comments and questions in
-`reports.remarks`, service, place and visibility in `reports.correction`, joining and separating in
-`reports.duplicates.joining`, what the reporter does in `reports.conversation`.
+`reports.remarks`, service, place and visibility in `reports.correction`, joining in
+`reports.duplicates.joining`, separating in `reports.separating`, what the reporter does in
+`reports.conversation`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ JOINED = declare("report.joined", "It was found to repeat another report. Data: 
 UNJOINED = declare("report.unjoined", "It stands for itself again. Data: parent_id.")
 ASSIGNED = declare("report.assigned", "A team or a person took it. Data: history_id.")
 STATUS_CHANGED = declare(
-    "report.status_changed", "It moved to another status. Data: history_id, from, to."
+    "report.status_changed",
+    "It moved to another status. Data: history_id, from, to; takes_back, of a reopening undone.",
 )
 REROUTED = declare("report.rerouted", "Another team answers for it now. Data: history_id.")
 SERVICE_CHANGED = declare(

@@ -27,6 +27,12 @@ from reports.vocabulary import HistoryKind, Status
 #: Why a report is on hold when its reporter was asked something: an answer lets it go on.
 HELD_FOR_ANSWER = "question"
 
+#: Why a report that was opened again is over again: what opened it tells of something else.
+SEPARATED = "separated"
+
+#: What the end of a report set, and a reopening takes from it.
+_ENDS = ("due_at", "resolved_at", "closed_at")
+
 
 def move(
     session: Session,
@@ -66,6 +72,8 @@ def move(
     if before is Status.ON_HOLD:
         details |= promises.put_off(session, report, now)
     if after is Status.REOPENED and before is not Status.ON_HOLD:
+        ends = {name: getattr(report, name) for name in _ENDS}
+        details["before"] = {name: at and at.isoformat() for name, at in ends.items()}
         # The first promise is over: it is due as if it had come in now.
         details |= promises.set_due(report, promises.due_by_level(session, report, service, now))
     if after is Status.ASSIGNED and report.team_id is None and report.assignee_id is None:
@@ -97,6 +105,45 @@ def move(
     return entry_id
 
 
+def take_back_reopening(
+    session: Session,
+    report: ServiceRequest,
+    reopening: HistoryEntry,
+    *,
+    by: Author,
+    now: datetime,
+) -> int:
+    """Put a locked report back as it was when that entry opened it; the id of the new entry.
+
+    No move of the life cycle: like separating, which asks for it, it undoes one. Those whose people
+    had been forgotten before are looked at again by retention.
+    """
+    after = Status(reopening.from_status or Status.CLOSED)
+    report.status = after.value
+    for name in _ENDS:
+        text = reopening.data["before"][name]
+        setattr(report, name, text and datetime.fromisoformat(text))
+    report.held_since = report.suggested_id = None
+    changing.touch(report, now)
+    session.flush()
+    suggestions.follow(session, [report.id])
+    details = {"reason": SEPARATED, "takes_back": reopening.id}
+    [entry_id] = history.append(
+        session,
+        [Entry(report.id, HistoryKind.STATUS, by, Status.REOPENED, after, details)],
+        now=now,
+    )
+    changing.tell(
+        session,
+        report,
+        events.STATUS_CHANGED,
+        history_id=entry_id,
+        takes_back=reopening.id,
+        **{"from": Status.REOPENED.value, "to": after.value},
+    )
+    return entry_id
+
+
 def resume_after_answer(
     session: Session, report: ServiceRequest, *, by: Author, now: datetime
 ) -> bool:
@@ -105,7 +152,12 @@ def resume_after_answer(
         return False
     held = session.execute(
         sa.select(HistoryEntry.from_status, HistoryEntry.data)
-        .where(HistoryEntry.report_id == report.id, HistoryEntry.to_status == Status.ON_HOLD.value)
+        .where(
+            HistoryEntry.report_id == report.id,
+            # Separating leads back to a status; the move that led there first is meant.
+            HistoryEntry.kind == HistoryKind.STATUS.value,
+            HistoryEntry.to_status == Status.ON_HOLD.value,
+        )
         .order_by(HistoryEntry.id.desc())
         .limit(1)
     ).one_or_none()

@@ -16,7 +16,7 @@ from reports.catalogue import ServiceEntry, catalogue_of
 from reports.models import HistoryEntry, ServiceRequest
 from reports.routing import deciding
 from reports.service_levels import RestlessError, ServiceLevel, due_at, resume
-from reports.vocabulary import Status
+from reports.vocabulary import HistoryKind, Status
 
 
 def due_by_level(
@@ -38,6 +38,7 @@ def promised_at(session: Session, report: ServiceRequest) -> datetime:
     reopened_at = session.scalar(
         sa.select(sa.func.max(HistoryEntry.at)).where(
             HistoryEntry.report_id == report.id,
+            HistoryEntry.kind == HistoryKind.STATUS.value,
             HistoryEntry.to_status == Status.REOPENED.value,
         )
     )

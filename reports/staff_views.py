@@ -33,6 +33,7 @@ from reports import (
     media,
     queries,
     remarks,
+    separating,
     showing,
 )
 from reports.assignment import Assignment
@@ -250,7 +251,7 @@ def separate_report(report_id: UUID) -> Response:
     session, actor, now = db.session(), current_actor(), utc_now()
     seen = queries.belonging(session, report_id)
     report = _taken(session, report_id, Permission.TRIAGE_REPORTS, beside=seen and seen.parent_id)
-    joining.unjoin(session, report, by=author_of(actor), now=now)
+    separating.separate(session, report, by=author_of(actor), now=now)
     return changed(session, report, actor, now)
 
 

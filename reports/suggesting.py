@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError
-from reports import changing, history, lifecycle
+from reports import changing, history, lifecycle, separating
 from reports.catalogue import service_of
 from reports.duplicates import joining, suggestions
 from reports.duplicates.leading import Standing, is_street_alone, leads
@@ -91,22 +91,27 @@ def take_back(
 ) -> None:
     """Make it as if nothing had been said of the two: separated, and the suggestion is back.
 
+    What the judge or a reporter joined is separated and stays so: nobody of the staff had said
+    anything that could be forgotten, and it would be joined again at once.
+
     Raises:
         NothingSaidError
     """
-    was_joined = True
-    if report.parent_id == other.id:
-        joining.unjoin(session, report, by=by, now=now)
-    elif other.parent_id == report.id:
-        joining.unjoin(session, other, by=by, now=now)
-        joining.take_back(session, other, report.id, by=by, now=now)
-    else:
-        was_joined = False
+    was_joined, is_forgettable = False, True
+    for child, leader in ((report, other), (other, report)):
+        if child.parent_id == leader.id:
+            was_joined = True
+            is_forgettable = joining.staff_joined(session, child.id, leader.id)
+            separating.separate(session, child, by=by, now=now)
     has_recurred = report.recurs_id is not None and report.recurs_id == other.id
     if has_recurred:
         report.recurs_id = None
         session.flush()
-    forgotten = joining.take_back(session, report, other.id, by=by, now=now)
+    forgotten = None
+    if is_forgettable:
+        if was_joined:
+            joining.take_back(session, other, report.id, by=by, now=now)
+        forgotten = joining.take_back(session, report, other.id, by=by, now=now)
     if forgotten is None and not was_joined:
         if not has_recurred:
             raise NothingSaidError

@@ -116,7 +116,10 @@ def answer_suggestion(payload: dict[str, Any], report_id: UUID, other_id: UUID) 
 @blueprint.alt_response(409, description="Nobody said anything of these two.")
 @blueprint.alt_response(412, description="Somebody changed it since.")
 def take_answer_back(report_id: UUID, other_id: UUID) -> Response:
-    """Take back what was said of the two: they are separated, and the suggestion is there again."""
+    """Take back what was said of the two: they are separated, and the suggestion is there again.
+
+    What the judge or a reporter joined is separated and kept apart.
+    """
     session, actor, now = db.session(), current_actor(), utc_now()
     report, other = _both(session, actor, report_id, other_id)
     suggesting.take_back(session, report, other, by=author_of(actor), now=now)

@@ -280,6 +280,8 @@ def _status_key(entry: HistoryEntry) -> str | None:
         return None  # the answer that ended the hold stands there; the work was begun before
     if entry.from_status == Status.ON_HOLD and status is Status.IN_PROGRESS:
         return "resumed"
+    if "takes_back" in data:
+        return "not_reopened"
     if status is Status.CLOSED and by_reporter:
         return "withdrawn"
     if status is Status.REOPENED and by_reporter:

@@ -26,7 +26,7 @@ from reports.duplicates import evidence, suggestions
 from reports.duplicates.rules import Reason
 from reports.history import Author, Entry
 from reports.models import HistoryEntry, PairVerdict, ServiceRequest
-from reports.vocabulary import HistoryKind, Status
+from reports.vocabulary import ActorKind, HistoryKind, Status
 
 
 class OneReportError(ConflictError):
@@ -175,7 +175,8 @@ def unjoin(session: Session, child: ServiceRequest, *, by: Author, now: datetime
     """Let a duplicate stand for itself again, as it was; the id of the history entry.
 
     In the caller's transaction. Those that came along with it come back, unless they were separated
-    or moved since. A report that had been joined on arrival is triaged now.
+    or moved since. A report that had been joined on arrival is triaged now. What happened to the
+    two meanwhile is caught up by `reports.separating`, which is what a person's click calls.
 
     Raises:
         NotJoinedError: it is no duplicate.
@@ -191,7 +192,11 @@ def unjoin(session: Session, child: ServiceRequest, *, by: Author, now: datetime
     # Its people may have been forgotten with its parent's: what comes now is looked at again.
     child.anonymised_at = None
     child.photos_deleted_at = None
-    for name, value in _restored(joined["before"]).items():
+    restored = _restored(joined["before"])
+    if child.triaged_at is None:
+        # Its place was found while it was joined: it is routed from there.
+        del restored["triaged_at"]
+    for name, value in restored.items():
         setattr(child, name, value)
     _touch(now, child, parent)
     session.flush()
@@ -220,6 +225,8 @@ def unjoin(session: Session, child: ServiceRequest, *, by: Author, now: datetime
     history_id = history.append(session, [entry, *back], now=now)[0]
     _say(session, child.id, parent.id, is_same=False, by=by, now=now)
     suggestions.renew(session, [child.id])
+    # What was asked about the child had followed it to its parent.
+    suggestions.follow(session, [parent.id])
     _weigh(session, parent, child, now=now)
     emit(
         session,
@@ -259,6 +266,17 @@ def take_back(
     if forgotten is None:
         return None
     return _looked_again(session, report, other_id, HistoryKind.SUGGESTION_TAKEN_BACK, by, now)
+
+
+def staff_joined(session: Session, child_id: UUID, parent_id: UUID) -> bool:
+    """Whether two reports that are joined are so by the word of staff or of their programs."""
+    said = sa.exists().where(
+        PairVerdict.report_id == child_id,
+        PairVerdict.other_id == parent_id,
+        PairVerdict.is_same,
+        PairVerdict.said_by != ActorKind.REPORTER.value,
+    )
+    return bool(session.scalar(sa.select(said)))
 
 
 def say_same(

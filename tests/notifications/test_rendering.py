@@ -18,7 +18,7 @@ from core.ids import new_id
 from core.tokens import Purpose, code_for, matches
 from notifications.announcing import announce
 from notifications.models import PushSubscription, WebhookEndpoint
-from reports.history import Author, Entry, append
+from reports.history import SYSTEM, Author, Entry, append
 from reports.models import Note, ServiceRequest
 from reports.vocabulary import ActorKind, HistoryKind, NoteKind, Status
 from tests.factories import (
@@ -157,6 +157,33 @@ def test_joining_says_how_many_people_tell_of_it_not_how_many_reports(
     session.flush()
     (letter,) = tell("report.joined", ann, parent_id=str(parent.id))
     assert "people" not in letter
+
+
+def test_a_reopening_that_is_taken_back_is_told_to_those_who_heard_of_it(
+    session: Session, tell: Tell
+) -> None:
+    report = new_report(session, status=Status.CLOSED)
+    new_follower(session, report, is_reporter=True, locale="en")
+
+    def moved(before: Status, after: Status, **data: Any) -> int:
+        entry = Entry(report.id, HistoryKind.STATUS, SYSTEM, before, after, data)
+        return append(session, [entry], now=WEDNESDAY)[0]
+
+    for is_heard in (True, False):
+        opened = moved(Status.CLOSED, Status.REOPENED)
+        if is_heard:
+            (letter,) = tell("report.status_changed", report, to="reopened", history_id=opened)
+            assert f"Report no. {report.number}: reopened" in letter
+        closed = moved(Status.REOPENED, Status.CLOSED, takes_back=opened)
+        told = tell(
+            "report.status_changed", report, to="closed", history_id=closed, takes_back=opened
+        )
+        assert [f"no. {report.number}: not reopened after all" in each for each in told] == (
+            [True] if is_heard else []
+        )
+        # Announced late, it is not told any more.
+        if not is_heard:
+            assert tell("report.status_changed", report, to="reopened", history_id=opened) == []
 
 
 def test_a_stranger_who_follows_does_not_learn_the_house_number(

@@ -46,6 +46,7 @@ AGAIN, GONE, OURS = Fault.TRY_AGAIN, Fault.GIVE_UP_ON_RECIPIENT, Fault.OUR_BUG
         ("report.status_changed", {"to": "resolved"}, Occasion.RESOLVED),
         ("report.status_changed", {"to": "rejected"}, Occasion.REJECTED),
         ("report.status_changed", {"to": "reopened"}, Occasion.REOPENED),
+        ("report.status_changed", {"to": "resolved", "takes_back": 7}, Occasion.NOT_REOPENED),
         ("report.status_changed", {"to": "on_hold"}, Occasion.NOTE),
         ("report.status_changed", {"to": "assigned"}, None),
         ("report.status_changed", {"to": "triaged"}, None),
@@ -71,6 +72,7 @@ def test_a_reporter_hears_every_step_and_a_follower_the_outcome() -> None:
         Occasion.RESOLVED,
         Occasion.REJECTED,
         Occasion.REOPENED,
+        Occasion.NOT_REOPENED,
         Occasion.NOTE,
         Occasion.CONFIRM,
     }

@@ -311,6 +311,21 @@ def test_the_reporter_answers_the_team_s_question(client: FlaskClient, session: 
     assert "déjà reçu sa réponse" in text_of(again)
 
 
+def test_the_reporter_of_a_duplicate_withdraws_once(client: FlaskClient, session: Session) -> None:
+    service = new_service(session)
+    parent = new_report(session, service)
+    child = new_report(session, service, parent=parent)
+    form = "Retirer le signalement"
+    assert form in text_of(client.get(track(child)))
+
+    response = client.post(track(child, "withdrawal"), follow_redirects=True)
+
+    assert response.status_code == 200
+    assert form not in text_of(client.get(track(child)))
+    session.refresh(parent)
+    assert Status(parent.status).is_open
+
+
 def test_the_reporter_withdraws(client: FlaskClient, session: Session) -> None:
     report = a_report(session)
 
@@ -357,7 +372,7 @@ def test_the_page_of_a_duplicate_tells_the_story_of_its_parent(
 
     page = text_of(client.get(track(child)))
 
-    assert f"le vôtre est joint au n° {parent.number}" in page
+    assert f"votre signalement est joint au n° {parent.number}" in page
     assert "Rebouché." in page
 
 
