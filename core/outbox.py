@@ -168,33 +168,41 @@ def claim_pending(
     Args:
         leaving: names of events to leave pending, because nobody has room for them.
     """
-    waiting = sa.case(
-        *(
-            (OutboxEvent.name == name, sa.literal(list(names), postgresql.ARRAY(sa.Text())))
-            for name, names in reactions.items()
-        ),
-        else_=sa.literal([], postgresql.ARRAY(sa.Text())),
-    )
-    pending = (
-        sa.select(OutboxEvent.id)
-        .where(OutboxEvent.relayed_at.is_(None), OutboxEvent.name.not_in(list(leaving)))
-        .order_by(OutboxEvent.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("pending")
-    )
-    kept = sa.func.coalesce(OutboxEvent.waiting, waiting)
     rows = session.execute(
-        sa.update(OutboxEvent)
-        .where(OutboxEvent.id.in_(sa.select(pending.c.id)))
-        .values(
-            waiting=kept,
-            relayed_at=now,
-            done_at=sa.case((sa.func.cardinality(kept) == 0, now), else_=None),
-        )
-        .returning(OutboxEvent.id, OutboxEvent.name, OutboxEvent.waiting)
+        _CLAIM,
+        {
+            "reactions": json.dumps({name: list(names) for name, names in reactions.items()}),
+            "leaving": list(leaving),
+            "limit": limit,
+            "now": now,
+        },
     )
     return sorted((row.id, row.name, list(row.waiting or [])) for row in rows)
+
+
+# The table of reactions as one value: as a CASE it was a hundred, and to write those down took the
+# relay longer than everything else it does.
+_CLAIM = sa.text(
+    """
+    WITH pending AS (
+        SELECT id, coalesce(
+                   waiting,
+                   ARRAY(SELECT jsonb_array_elements_text(CAST(:reactions AS jsonb) -> name))
+               ) AS waiting
+          FROM outbox_events
+         WHERE relayed_at IS NULL AND name <> ALL (CAST(:leaving AS text[]))
+         ORDER BY id
+         LIMIT :limit
+           FOR UPDATE SKIP LOCKED
+    )
+    UPDATE outbox_events AS e
+       SET waiting = p.waiting, relayed_at = :now,
+           done_at = CASE WHEN cardinality(p.waiting) = 0 THEN CAST(:now AS timestamptz) END
+      FROM pending AS p
+     WHERE e.id = p.id
+    RETURNING e.id, e.name, e.waiting
+    """
+)
 
 
 def give_back(session: Session, event_ids: Iterable[int]) -> int:
