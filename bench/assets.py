@@ -1,4 +1,4 @@
-"""The register at a million assets: a box of five hundred, the nearest ones, a city in clusters.
+"""The register, full: a box of five hundred, the nearest ones, a city in clusters.
 
 Time is measured at the client, over HTTP. The floor is what those five hundred rows cost at least:
 one statement that finds them by their ids, and their documents written as JSON, in one process

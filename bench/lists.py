@@ -1,4 +1,4 @@
-"""The staff's list of 50 at a million stored reports, as an agent's browser asks for it.
+"""The staff's list of 50 at up to a million stored reports, as an agent's browser asks for it.
 
 Time is measured at the client, over HTTP; statements are counted by PostgreSQL itself, which logs
 nothing but counts the calls that it executes for this database.

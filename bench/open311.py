@@ -1,4 +1,4 @@
-"""Open311's list of 1,000 at a million stored requests, in both formats, and the table of 90 days.
+"""Open311's list of 1,000 of many more, in both formats, and the table of 90 days.
 
 Time is measured at the client, over HTTP. The statements of a list are counted in this process, on
 the same database: one request more would show at once. Memory is that of the web while the long

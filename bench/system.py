@@ -65,17 +65,20 @@ class Riverain:
 
 
 @contextlib.contextmanager
-def riverain(**settings: str) -> Iterator[Riverain]:
-    """A Riverain in a folder of its own, gone with it afterwards."""
-    with tempfile.TemporaryDirectory(prefix="riverain-bench-") as folder:
+def riverain(data_dir: Path | None = None, **settings: str) -> Iterator[Riverain]:
+    """A Riverain on that DATA_DIR; without one in a folder of its own, gone with it afterwards."""
+    with contextlib.ExitStack() as kept:
+        folder = data_dir or Path(
+            kept.enter_context(tempfile.TemporaryDirectory(prefix="riverain-bench-"))
+        )
         port = free_port()
         environment = {
             **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
             "PORT": str(port),
-            "DATA_DIR": folder,
+            "DATA_DIR": str(folder),
             **settings,
         }
-        with (Path(folder) / "bench.log").open("wb") as log:
+        with (folder / "bench.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "app.running"],
                 cwd=PROJECT,
@@ -84,12 +87,10 @@ def riverain(**settings: str) -> Iterator[Riverain]:
                 stderr=subprocess.STDOUT,
             )
         try:
-            _wait_until_ready(port, process, Path(folder) / "bench.log")
-            system = Riverain(port, Path(folder), process.pid, "", environment)
+            _wait_until_ready(port, process, folder / "bench.log")
+            system = Riverain(port, folder, process.pid, "", environment)
             url = system.flask("settings", "DATABASE_URL").strip()
-            yield Riverain(
-                port, Path(folder), process.pid, url.replace("+psycopg", ""), environment
-            )
+            yield Riverain(port, folder, process.pid, url.replace("+psycopg", ""), environment)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=120)
