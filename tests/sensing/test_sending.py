@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from geo import jurisdictions
 from geo.cells import cell_of
 from geo.measures import destination
 from geo.models import Address
+from sensing import keeping
 from sensing.models import DeviceKey, StoredTrip
 from tests.factories import COMEDIE, new_jurisdiction
 
@@ -52,6 +54,11 @@ def url(committed_db: Flask) -> Iterator[str]:
         thread.join()
         server.server_close()
         jurisdictions.forget()
+        # Other tests ask what lies there.
+        media = Path(committed_db.extensions["settings"].data_dir) / "media"
+        for path in (media / keeping.WAITING).rglob("*"):
+            if path.is_file():
+                path.unlink()
 
 
 def simulate(app: Flask, *options: str) -> Result:
