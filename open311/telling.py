@@ -44,40 +44,40 @@ _NOTES: Mapping[Note, Mapping[str, str]] = {
         "en": "Forwarded to {name} as number {said}.",
     },
     Note.SENT_UNFOLLOWED: {
-        "fr": "Transmis à {name}, qui ne donne pas de numéro : rien n’en reviendra de soi-même.",
+        "fr": "Transmis à {name}, qui ne donne pas de numéro : rien n’en reviendra de soi-même.",
         "en": "Forwarded to {name}, which gives no number: nothing will come back by itself.",
     },
     Note.REFUSED: {
-        "fr": "{name} a refusé ce signalement : « {said} ». À corriger, puis à renvoyer.",
+        "fr": "{name} a refusé ce signalement : « {said} ». À corriger, puis à renvoyer.",
         "en": "{name} refused this report: “{said}”. Somebody has to correct it and send it again.",
     },
     Note.UNKNOWN_SERVICE: {
-        "fr": "{name} ne connaît pas cette catégorie : à transmettre autrement.",
+        "fr": "{name} ne connaît pas cette catégorie : à transmettre autrement.",
         "en": "{name} has no such service: somebody has to pass this on in another way.",
     },
     Note.NO_PLACE: {
-        "fr": "{name} demande un lieu : à localiser d’abord.",
+        "fr": "{name} demande un lieu : à localiser d’abord.",
         "en": "{name} asks for a place: somebody has to locate this first.",
     },
     Note.LOST: {
-        "fr": "{name} n’a pas répondu et sa liste ne dit pas s’il a reçu ce signalement :"
+        "fr": "{name} n’a pas répondu et sa liste ne dit pas s’il a reçu ce signalement :"
         " à vérifier auprès de lui avant de renvoyer. {said}",
         "en": "{name} did not answer, and its list does not tell whether it has this report: ask"
         " there before sending it again. {said}",
     },
     Note.GIVEN_UP: {
-        "fr": "{name} ne répond pas depuis trop longtemps ({said}) : à transmettre autrement ou à"
+        "fr": "{name} ne répond pas depuis trop longtemps ({said}) : à transmettre autrement ou à"
         " renvoyer.",
         "en": "{name} has not answered for too long ({said}): pass this on in another way, or send"
         " it again.",
     },
     Note.TOKEN_EXPIRED: {
-        "fr": "{name} a accepté ce signalement sans lui donner de numéro (jeton {said}) :"
+        "fr": "{name} a accepté ce signalement sans lui donner de numéro (jeton {said}) :"
         " à vérifier auprès de lui.",
         "en": "{name} accepted this report and never gave it a number (token {said}): ask there.",
     },
     Note.LEFT: {
-        "fr": "Déjà transmis à {name} sous le numéro {said} : à prévenir, ce signalement est"
+        "fr": "Déjà transmis à {name} sous le numéro {said} : à prévenir, ce signalement est"
         " maintenant à une autre équipe.",
         "en": "Already forwarded to {name} as number {said}: tell them, it is another team’s now.",
     },
@@ -86,7 +86,7 @@ _NOTES: Mapping[Note, Mapping[str, str]] = {
         "en": "{name} takes this for a duplicate. {said}",
     },
     Note.DISAGREES: {
-        "fr": "Terminé chez {name} ({said}), ouvert ici : à voir avec eux, rien ne le leur dit.",
+        "fr": "Terminé chez {name} ({said}), ouvert ici : à voir avec eux, rien ne le leur dit.",
         "en": "Over at {name} ({said}), open here: talk to them, nothing tells them.",
     },
     Note.PHOTO: {
@@ -106,7 +106,7 @@ _NOTES: Mapping[Note, Mapping[str, str]] = {
         "en": "To be sent to {name} again.",
     },
     Note.BY_HAND: {
-        "fr": "L’envoi à {name} est arrêté : une personne s’en charge.",
+        "fr": "L’envoi à {name} est arrêté : une personne s’en charge.",
         "en": "No longer sent to {name} by itself: somebody takes care of it.",
     },
     Note.KNOWN_AS: {

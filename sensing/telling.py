@@ -40,23 +40,23 @@ STATES: Mapping[TripState, Texts] = {
 MARKS: Mapping[Mark, Texts] = {
     Mark.G_UNITS: _texts(
         "The accelerations were in g; they were converted to m/s².",
-        "Les accélérations étaient en g ; elles ont été converties en m/s².",
+        "Les accélérations étaient en g ; elles ont été converties en m/s².",
     ),
     Mark.MILLISECONDS: _texts(
         "The times were in milliseconds; they were converted to seconds.",
-        "Les temps étaient en millisecondes ; ils ont été convertis en secondes.",
+        "Les temps étaient en millisecondes ; ils ont été convertis en secondes.",
     ),
     Mark.UNSORTED: _texts(
         "Samples were out of order; they were sorted.",
-        "Des mesures étaient dans le désordre ; elles ont été triées.",
+        "Des mesures étaient dans le désordre ; elles ont été triées.",
     ),
     Mark.DUPLICATES: _texts(
         "Samples came twice; each was counted once.",
-        "Des mesures figuraient deux fois ; chacune a été comptée une fois.",
+        "Des mesures figuraient deux fois ; chacune a été comptée une fois.",
     ),
     Mark.GAPS: _texts(
         "Samples are missing in places; what lies there is unknown.",
-        "Il manque des mesures par endroits ; on ignore ce qui s’y trouve.",
+        "Il manque des mesures par endroits ; on ignore ce qui s’y trouve.",
     ),
     Mark.BAD_SAMPLES: _texts(
         "Samples that are no numbers, or impossible, were left out.",
@@ -68,36 +68,36 @@ MARKS: Mapping[Mark, Texts] = {
     ),
     Mark.LOW_RATE: _texts(
         "Fewer than 20 samples a second: bumps are found less surely.",
-        "Moins de 20 mesures par seconde : les secousses sont détectées moins sûrement.",
+        "Moins de 20 mesures par seconde : les secousses sont détectées moins sûrement.",
     ),
     Mark.TELEPORT: _texts(
         "The position jumped; the wrong places were left out.",
-        "La position a fait des sauts ; les points erronés ont été laissés de côté.",
+        "La position a fait des sauts ; les points erronés ont été laissés de côté.",
     ),
     Mark.NO_POSITIONS: _texts(
         "There are no positions: nobody can tell where the road was bad.",
-        "Il n’y a pas de positions : on ne peut pas dire où la chaussée était abîmée.",
+        "Il n’y a pas de positions : on ne peut pas dire où la chaussée était abîmée.",
     ),
     Mark.NO_SPEED: _texts(
         "The phone told no speed; it was computed from the positions.",
-        "Le téléphone n’a pas donné la vitesse ; elle a été calculée d’après les positions.",
+        "Le téléphone n’a pas donné la vitesse ; elle a été calculée d’après les positions.",
     ),
     Mark.STILL: _texts(
         "The accelerometer always says the same: it is off or broken.",
-        "L’accéléromètre dit toujours la même chose : il est éteint ou en panne.",
+        "L’accéléromètre dit toujours la même chose : il est éteint ou en panne.",
     ),
     Mark.TOO_FAST: _texts(
         "This was faster than a car: a train or a plane?",
-        "C’était plus rapide qu’une voiture : un train ou un avion ?",
+        "C’était plus rapide qu’une voiture : un train ou un avion ?",
     ),
     Mark.NOT_A_CAR: _texts(
         "This was slower than a car: a bicycle or a walk?",
-        "C’était plus lent qu’une voiture : un vélo ou une promenade ?",
+        "C’était plus lent qu’une voiture : un vélo ou une promenade ?",
     ),
     Mark.TOO_SHORT: _texts(
         "The trip is too short: the surroundings of its beginning and end are never kept, and"
         " nothing lies between them.",
-        "Le trajet est trop court : les environs du départ et de l’arrivée ne sont jamais gardés,"
+        "Le trajet est trop court : les environs du départ et de l’arrivée ne sont jamais gardés,"
         " et il n’y a rien entre les deux.",
     ),
 }
@@ -117,7 +117,7 @@ REASONS: Mapping[str, Texts] = {
     ),
     "trip_part_too_large": _texts(
         "The part is too large: cut the file into parts of at most 5 MB.",
-        "La partie est trop volumineuse : découpez le fichier en parties de 5 Mo au plus.",
+        "La partie est trop volumineuse : découpez le fichier en parties de 5 Mo au plus.",
     ),
     "trip_empty": _texts(
         "The trip has too few samples.", "Le trajet contient trop peu de mesures."
@@ -128,7 +128,7 @@ REASONS: Mapping[str, Texts] = {
     ),
     "trip_from_future": _texts(
         "The trip lies in the future: is the phone’s clock right?",
-        "Le trajet est dans le futur : l’horloge du téléphone est-elle juste ?",
+        "Le trajet est dans le futur : l’horloge du téléphone est-elle juste ?",
     ),
     "trip_units": _texts(
         "The accelerations are neither in m/s² nor in g, or lack gravity.",
@@ -136,7 +136,7 @@ REASONS: Mapping[str, Texts] = {
     ),
     "trip_positions": _texts(
         "The positions cannot be read: are latitude and longitude swapped?",
-        "Les positions sont illisibles : latitude et longitude sont-elles inversées ?",
+        "Les positions sont illisibles : latitude et longitude sont-elles inversées ?",
     ),
     "trip_broken": _texts(
         "What was stored of the trip could not be read again. Please do not send it anew.",

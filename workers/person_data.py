@@ -213,19 +213,19 @@ Vos données, telles que ce service les détient au {day}
 Chaque fichier .json est une liste, lisible avec un éditeur de texte. Une liste vide dit qu’il n’y
 a rien de cette sorte. Les heures sont en temps universel (UTC).
 
-account.json              Votre compte : adresse, numéro, nom, langue, façon d’afficher votre nom.
-                          Le mot de passe n’est pas lisible, même pour nous : le fichier dit
+account.json              Votre compte : adresse, numéro, nom, langue, façon d’afficher votre nom.
+                          Le mot de passe n’est pas lisible, même pour nous : le fichier dit
                           seulement s’il y en a un.
 roles.json                Vos rôles, si vous travaillez pour la collectivité ou comme bénévole.
-sign_ins.json             Vos connexions : quand, comment, avec quel genre d’appareil.
+sign_ins.json             Vos connexions : quand, comment, avec quel genre d’appareil.
 keys.json                 Les clés d’accès pour programmes créées à votre nom.
 second_factor.json        Si la connexion à deux étapes est en service.
 identities.json           Votre identité auprès du service de connexion de la collectivité.
 proofs.json               Les liens et codes envoyés pour prouver une adresse ou un numéro.
 invitations.json          Les invitations envoyées à votre adresse.
 blocks.json               Si votre compte a été empêché de signaler, et pourquoi.
-reports.json              Vos signalements : ce que vous avez écrit, où, quand, les réponses,
-                          les notes internes qui vous nomment, ce qui a été masqué (« taken_out »).
+reports.json              Vos signalements : ce que vous avez écrit, où, quand, les réponses,
+                          les notes internes qui vous nomment, ce qui a été masqué (« taken_out »).
 contacts_in_reports.json  Les coordonnées laissées avec un signalement, ou pour en suivre un.
 adoptions.json            Ce sur quoi vous veillez ou avez veillé, et le nom donné.
 adoption_history.json     Ce qui est arrivé à ces adoptions, et quand.
@@ -240,7 +240,7 @@ corrections.json          Ce que vous avez proposé de corriger au registre, et 
 confirmations.json        Les corrections d’autres personnes que vous avez confirmées.
 waiting_lists.json        Les listes d’attente où vous êtes inscrit.
 handovers.json            Ce qu’un bénévole propose de vous confier, ou vous à quelqu’un d’autre.
-messages.json             Les messages qui vous ont été adressés : sujet, canal, date.
+messages.json             Les messages qui vous ont été adressés : sujet, canal, date.
 browsers.json             Les navigateurs qui reçoivent des notifications pour vous.
 forwarded.json            Vos signalements remis à un autre système (sans votre nom ni vos
                           coordonnées), et ce qu’il en a dit.

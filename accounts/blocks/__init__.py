@@ -133,7 +133,7 @@ def refuse(
         + (f": {', '.join(ways)}." if ways else "."),
         contact=dict(contact),
         texts={
-            "fr": f"Vos signalements ne sont pas acceptés pour le moment. Une erreur ? {name} vous"
+            "fr": f"Vos signalements ne sont pas acceptés pour le moment. Une erreur ? {name} vous"
             " répondra" + (f" : {', '.join(ways)}." if ways else "."),
             "en": f"Reports from you are not taken at present. A mistake? Ask {name}"
             + (f": {', '.join(ways)}." if ways else "."),

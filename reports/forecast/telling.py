@@ -19,9 +19,9 @@ _WORDS = {
         "month": ("a month", "{count} months"),
     },
     "fr": {
-        "whole": "D’ordinaire réglé en {median} au plus ; 4 fois sur 5 en {most}.",
+        "whole": "D’ordinaire réglé en {median} au plus ; 4 fois sur 5 en {most}.",
         "same": "Réglé 4 fois sur 5 en {most} au plus.",
-        "open": "Réglé une fois sur deux en {median} au plus ; parfois bien plus tard.",
+        "open": "Réglé une fois sur deux en {median} au plus ; parfois bien plus tard.",
         "hour": ("une heure", "{count} heures"),
         "day": ("un jour", "{count} jours"),
         "week": ("une semaine", "{count} semaines"),

@@ -75,10 +75,10 @@ def description(language: str, felt: Felt) -> str:
     if language == "fr":
         when = f"le {last}" if first == last else f"entre le {first} et le {last}"
         return (
-            f"Ressenti par des téléphones en voiture : {trips} une secousse, {when}, en roulant"
+            f"Ressenti par des téléphones en voiture : {trips} une secousse, {when}, en roulant"
             f" {heading(language, felt.heading_deg)}. Position à {within_m(felt.error_m)} m près."
             f" Gravité {severity} sur 10, vraisemblance {_percent(felt.belief)} %. C’est une"
-            " estimation faite par des capteurs : personne n’est encore venu voir."
+            " estimation faite par des capteurs : personne n’est encore venu voir."
         )
     when = f"on {last}" if first == last else f"between {first} and {last}"
     return (
@@ -94,8 +94,8 @@ def evidence_note(language: str, felt: Felt, link: str) -> str:
     trips, severity = _trips(language, felt), _number(language, felt.severity)
     if language == "fr":
         return (
-            f"Les téléphones en voiture le sentent aussi : {trips} une secousse (gravité"
-            f" {severity} sur 10, position à {within_m(felt.error_m)} m près). Détail : {link}"
+            f"Les téléphones en voiture le sentent aussi : {trips} une secousse (gravité"
+            f" {severity} sur 10, position à {within_m(felt.error_m)} m près). Détail : {link}"
         )
     return (
         f"Phones in cars feel it too: {trips} a bump here (severity {severity} of 10, position"
@@ -115,7 +115,7 @@ def felt_again(language: str, felt: int, passes: int) -> str:
     if language == "fr":
         return (
             f"Depuis la réparation, {felt} trajets sur {passes} sentent encore une secousse au même"
-            " endroit : la demande est rouverte. C’est une estimation faite par des capteurs."
+            " endroit : la demande est rouverte. C’est une estimation faite par des capteurs."
         )
     return (
         f"Since the repair, {felt} of {passes} trips still feel a bump at the same place: the"
@@ -127,7 +127,7 @@ def confirmed(language: str, felt: int, passes: int) -> str:
     """What the team is told of a repair that holds."""
     if language == "fr":
         said = "aucun n’a plus rien senti" if felt == 0 else f"{felt} seulement ont senti"
-        return f"Réparation confirmée par le silence : sur {passes} trajets depuis, {said}."
+        return f"Réparation confirmée par le silence : sur {passes} trajets depuis, {said}."
     said = "none felt anything" if felt == 0 else f"only {felt} felt anything"
     return f"Repair confirmed by silence: of {passes} trips since, {said}."
 

@@ -175,7 +175,7 @@ def test_reopened_here_and_closed_there_is_told_to_staff_once(
         handing.poll()
     assert status_of(handing, report) is Status.REOPENED
     assert [note for note in handing.notes_of(report) if "ouvert ici" in note] == [
-        "Terminé chez lampes (closed), ouvert ici : à voir avec eux, rien ne le leur dit."
+        "Terminé chez lampes (closed), ouvert ici : à voir avec eux, rien ne le leur dit."
     ]
     # They work on it, and close it anew.
     foreign.say("1", "closed", handing.now)

@@ -194,7 +194,7 @@ def test_a_person_takes_it_over_and_settles_it(
     settled = desk.do("settlement")
     assert (settled.json["state"], settled.json["remote_id"]) == ("cancelled", None)
     assert handing.notes_of(report) == [
-        "L’envoi à lampes est arrêté : une personne s’en charge.",
+        "L’envoi à lampes est arrêté : une personne s’en charge.",
         "L’envoi à lampes est réglé autrement.",
     ]
 

@@ -154,19 +154,19 @@ def test_a_forecast_for_a_week_knows_nothing_of_what_was_closed_in_it() -> None:
             70.0,
             210.0,
             "Usually fixed within 3 days; 4 of 5 within 9 days.",
-            "D’ordinaire réglé en 3 jours au plus ; 4 fois sur 5 en 9 jours.",
+            "D’ordinaire réglé en 3 jours au plus ; 4 fois sur 5 en 9 jours.",
         ),
         (
             0.5,
             20.0,
             "Usually fixed within an hour; 4 of 5 within 20 hours.",
-            "D’ordinaire réglé en une heure au plus ; 4 fois sur 5 en 20 heures.",
+            "D’ordinaire réglé en une heure au plus ; 4 fois sur 5 en 20 heures.",
         ),
         (
             600.0,
             None,
             "Half are fixed within 4 weeks; some take much longer.",
-            "Réglé une fois sur deux en 4 semaines au plus ; parfois bien plus tard.",
+            "Réglé une fois sur deux en 4 semaines au plus ; parfois bien plus tard.",
         ),
         (
             30.0,
@@ -178,7 +178,7 @@ def test_a_forecast_for_a_week_knows_nothing_of_what_was_closed_in_it() -> None:
             2000.0,
             4000.0,
             "Usually fixed within 3 months; 4 of 5 within 6 months.",
-            "D’ordinaire réglé en 3 mois au plus ; 4 fois sur 5 en 6 mois.",
+            "D’ordinaire réglé en 3 mois au plus ; 4 fois sur 5 en 6 mois.",
         ),
     ],
 )
@@ -301,7 +301,7 @@ def test_people_read_it_with_the_catalogue_the_report_and_the_answer_of_intake(
     shown = client.get(f"/api/v1/reports/{waiting.id}?locale=fr").json
     assert (
         shown["usual_time"]["text"]
-        == "D’ordinaire réglé en 2 jours au plus ; 4 fois sur 5 en 3 jours."
+        == "D’ordinaire réglé en 2 jours au plus ; 4 fois sur 5 en 3 jours."
     )
     assert client.get(f"/api/v1/reports/{over.id}").json["usual_time"] is None
     page = client.get(

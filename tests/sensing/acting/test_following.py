@@ -129,7 +129,7 @@ def test_silence_confirms_a_repair_and_tells_the_team(
         sa.select(Note.body).where(Note.kind == NoteKind.INTERNAL.value).order_by(Note.created_at)
     ).all()
     assert notes[-1] == (
-        "Réparation confirmée par le silence : sur 7 trajets depuis, aucun n’a plus rien senti."
+        "Réparation confirmée par le silence : sur 7 trajets depuis, aucun n’a plus rien senti."
     )
     assert report_of(session, case).status == Status.RESOLVED
     assert verify(session, place, TODAY + 4) == verifying.Verified()

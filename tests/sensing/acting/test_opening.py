@@ -56,9 +56,9 @@ def test_a_defect_opens_a_request_that_says_what_was_felt(session: Session) -> N
     assert (report.lat, report.lon, report.accuracy_m) == (defect.lat, defect.lon, 6.0)
     assert report.locale == "fr"
     assert report.description == (
-        "Ressenti par des téléphones en voiture : 14 trajets sur 17 ont senti une secousse, entre"
+        "Ressenti par des téléphones en voiture : 14 trajets sur 17 ont senti une secousse, entre"
         " le 19 février 2026 et le 10 mars 2026, en roulant vers le nord. Position à 6 m près."
-        " Gravité 5,2 sur 10, vraisemblance 97 %. C’est une estimation faite par des capteurs :"
+        " Gravité 5,2 sur 10, vraisemblance 97 %. C’est une estimation faite par des capteurs :"
         " personne n’est encore venu voir."
     )
     [note] = notes_of(session, report.id, NoteKind.INTERNAL)
