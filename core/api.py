@@ -185,6 +185,7 @@ def install(app: Flask) -> Api:
         API_SPEC_OPTIONS={"info": {"description": INTRODUCTION}},
     )
     app.before_request(_refuse_nul)
+    app.before_request(_expect_whole_body)
     app.before_request(_limit_json)
     return Api(app, spec_kwargs={"extra_plugins": [SaidOfEveryOperation()]})
 
@@ -248,6 +249,16 @@ def _refuse_nul() -> None:
     """Nothing has a name with NUL in it, and PostgreSQL could not even be asked."""
     if "\0" in request.path:
         abort(404)
+
+
+def _expect_whole_body() -> None:
+    """Let a body that breaks off be a 400, not a shorter body.
+
+    Where the server says that it ends bodies itself, as gunicorn does, Werkzeug takes whatever came
+    for the whole. Where it does not, a body that has fewer bytes than it said is an error.
+    """
+    if request.content_length is not None:
+        request.environ.pop("wsgi.input_terminated", None)
 
 
 def _limit_json() -> None:

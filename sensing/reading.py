@@ -254,7 +254,7 @@ def _parsed(lines: bytes, names: list[str]) -> tuple[dict[str, Series], int]:
     from pyarrow import csv
 
     kept = [name for name in names if name in COLUMNS]
-    left_out = 0
+    lines, left_out = _closed(lines)
 
     def leave_out(_row: Any) -> str:
         nonlocal left_out
@@ -281,6 +281,18 @@ def _parsed(lines: bytes, names: list[str]) -> tuple[dict[str, Series], int]:
     return {name: table.column(name).to_numpy() for name in kept}, left_out
 
 
+def _closed(lines: bytes) -> tuple[bytes, int]:
+    """Lines without those in which a quotation mark is not closed, and how many those were.
+
+    Arrow takes all that follows such a mark, to the end of the file, for one line.
+    """
+    if b'"' not in lines:
+        return lines, 0
+    every = lines.split(b"\n")
+    closed = [line for line in every if line.count(b'"') % 2 == 0]
+    return b"\n".join(closed), len(every) - len(closed)
+
+
 def _fault(said: str, names: list[str]) -> UploadError:
     """Which column is at fault, of what Arrow says: `In CSV column #2: … invalid value 'x'`."""
     place = said.partition("column #")[2].partition(":")[0]
@@ -302,7 +314,7 @@ def _json(first: bytes, blocks: Iterator[bytes]) -> Sent:
             raise TooLargeError("JSON can have 20 MB; send more as CSV.")
     _refuse_crowd(text)
     try:
-        document = json.loads(bytes(text))
+        document = json.loads(bytes(text), object_pairs_hook=_said_once)
     except (ValueError, RecursionError) as error:
         raise UploadError("It is no JSON.") from error
     said: Mapping[str, Any] = {}
@@ -327,6 +339,23 @@ def _json(first: bytes, blocks: Iterator[bytes]) -> Sent:
     if len({len(values) for values in columns.values()}) > 1:
         raise UploadError("The columns are not of the same length.", field="samples")
     return Sent(columns, said)
+
+
+def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names stand once: of two consents, neither is known to be meant.
+
+    Raises:
+        UploadError
+    """
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise UploadError(f"{name[:80]} stands twice in one object.", field=name[:80])
+        seen.add(name)
+    return made
 
 
 def _refuse_crowd(text: bytearray) -> None:
@@ -372,9 +401,9 @@ def _numbers(name: str, values: Any) -> Series:
 
     if not isinstance(values, list):
         raise UploadError(f"The column {name} is no list.", field=f"samples.{name}")
-    nested = next((each for each in values if isinstance(each, (list, dict))), None)
-    if nested is not None:
-        kind = "a list" if isinstance(nested, list) else "an object"
+    other = next((each for each in values if isinstance(each, (list, dict, bool))), None)
+    if other is not None:
+        kind = {list: "a list", dict: "an object", bool: "true or false"}[type(other)]
         raise UploadError(
             f"The column {name} holds {kind} where a number should stand.",
             field=f"samples.{name}",

@@ -174,9 +174,9 @@ def send_trip(query: dict[str, Any]) -> ResponseReturnValue:
     `bearing` and `accuracy_m`; each compressed by gzip or not. At most four hours, 20 MB and 200
     samples a second. The surroundings of its beginning and end are cut off before anything is
     kept, and what is kept is deleted when it has been analysed. Query parameters and members of a
-    document that are not known here are refused by name.
+    document that are not known here, or stand twice, are refused by name.
     """
-    _refuse_unknown(request.args, _BESIDE)
+    _refuse_unclear(_BESIDE)
     device = _device()
     with _door().inside(), _worded():
         boxes = _boxes_for(device)
@@ -229,7 +229,7 @@ def send_part(trip_id: UUID, number: int) -> ResponseReturnValue:
     they are sealed with the device's key. `GET` says which are there; after two days they are
     forgotten.
     """
-    _refuse_unknown(request.args)
+    _refuse_unclear()
     if not 1 <= number <= MOST_PARTS:
         raise InvalidError(f"Parts are numbered from 1 to {MOST_PARTS}.", field="number")
     upload = Upload(_device(), trip_id)
@@ -276,7 +276,7 @@ def complete_trip(payload: dict[str, Any], trip_id: UUID) -> ResponseReturnValue
     send it anew under another id. What is said here of research counts before what the trip's own
     document says.
     """
-    _refuse_unknown(request.args)
+    _refuse_unclear()
     upload = Upload(_device(), trip_id)
     storage = _storage()
     with _door().inside():
@@ -386,19 +386,34 @@ def _body(most: int, error: type[TooLargeError] = TooLargeError) -> bytes:
     too_large = error(f"At most {most >> 20} MB.")
     if (request.content_length or 0) > most:
         raise too_large
-    # One without a length says its size only when it is read: the stream ends with an error at
-    # this many bytes, whether more follow or not.
+    # One without a length says its size only when it is read: the stream ends at this many bytes,
+    # without an error, whether more follow or not.
     request.max_content_length = most + 1
     try:
-        return request.get_data(cache=False)
+        body = request.get_data(cache=False)
     except RequestEntityTooLarge as ended:
         raise too_large from ended
+    if len(body) > most:
+        raise too_large
+    return body
 
 
 def _is_gzip() -> bool:
     """Whether its sender calls the body gzip."""
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     return encoding == "gzip" or request.mimetype in ("application/gzip", "application/x-gzip")
+
+
+def _refuse_unclear(known: frozenset[str] = frozenset()) -> None:
+    """Refuse a query that can be read in two ways: `research=true&research=false`.
+
+    Raises:
+        PayloadError: names what is not known, or stands twice.
+    """
+    _refuse_unknown(request.args, known)
+    twice = [name for name, values in request.args.lists() if len(values) > 1]
+    if twice:
+        raise PayloadError({name: ["Say it once."] for name in twice})
 
 
 def _refuse_unknown(given: Iterable[str], known: frozenset[str] = frozenset()) -> None:

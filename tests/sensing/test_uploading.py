@@ -23,7 +23,8 @@ from core.models import OutboxEvent
 from reports.storage import Folder
 from sensing import keeping, uploading
 from sensing.models import StoredTrip, TripPart
-from sensing.traces import Trip
+from sensing.reading import read
+from sensing.traces import Mark, Trip
 from tests.factories import new_jurisdiction, stored
 from tests.sensing.phones import FIRST_S, csv_of, drive, new_device, send
 from tests.sensing.roads import START
@@ -278,6 +279,7 @@ def test_what_is_no_trip_is_refused_and_says_where(
         ([{"t": {"value": 1.0}, "ax": 0, "ay": 0, "az": 9.8}], "samples.t", "an object where"),
         ({"t": [1.0], "ax": [[0.1]], "ay": [0], "az": [9.8]}, "samples.ax", "a list where"),
         ({"t": [1.0, 2.0], "ax": [0, [1, 2]], "ay": [0, 0], "az": [9, 9]}, "samples.ax", "a list"),
+        ({"t": [1.0], "ax": [0], "ay": [0], "az": [True]}, "samples.az", "true or false where"),
         ([[1.0, 0.0, 0.0, 9.8]] * 2000, "samples", "Lists stand where numbers should"),
         (
             {name: [{"value": 1.0}] * 70_000 for name in ("t", "ax", "ay", "az")},
@@ -325,6 +327,18 @@ def test_lines_of_another_length_are_left_out_and_told(
     told = asked(client, device, id_)
     assert told["state"] == "analysed"
     assert "lines_left_out" in [mark["code"] for mark in told["marks"]]
+
+
+def test_a_quotation_mark_that_is_not_closed_costs_its_line_only(text: bytes) -> None:
+    lines = text.splitlines()
+    whole = read(b"\n".join(lines))
+    quoted = [b",".join(b'"' + each + b'"' for each in line.split(b",")) for line in lines]
+    assert len(read(b"\n".join(quoted)).columns["t"]) == len(whole.columns["t"])
+    assert read(b"\n".join(quoted)).marks == frozenset()
+    lines[200] = b'"' + lines[200]
+    lost = read(b"\n".join(lines))
+    assert len(lost.columns["t"]) == len(whole.columns["t"]) - 1
+    assert lost.marks == {Mark.BAD_LINES}
 
 
 @pytest.mark.parametrize("is_longer", [True, False])
@@ -470,14 +484,39 @@ def test_a_body_without_a_length_ends_where_it_is_too_large(
     answer = client.open(
         f"/api/v1/{path.format(uuid4())}",
         method="PUT" if is_part else "POST",
-        input_stream=io.BytesIO(b"t" * (most + 1)),
-        environ_overrides={"wsgi.input_terminated": True},
+        # As gunicorn hands over what comes in chunks; a stream of the client's would get a length.
+        environ_overrides={
+            "wsgi.input": io.BytesIO(b"t" * (most + 1000)),
+            "wsgi.input_terminated": True,
+        },
         content_type="text/csv",
-        headers=device,
+        headers={**device, "Transfer-Encoding": "chunked"},
     )
     code = "trip_part_too_large" if is_part else "trip_too_large"
     refused(answer, code, status=413)
     assert answer.json["detail"] == f"At most {most >> 20} MB."
+
+
+@pytest.mark.parametrize("path", ["trips?id={}", "trips/{}/parts/1"])
+def test_a_trip_that_broke_off_on_its_way_is_not_taken_and_can_be_sent_again(
+    client: FlaskClient, device: dict[str, str], text: bytes, path: str
+) -> None:
+    url = f"/api/v1/{path.format(uuid4())}"
+    method = "PUT" if "parts" in path else "POST"
+    broken = client.open(
+        url,
+        method=method,
+        environ_overrides={
+            "wsgi.input": io.BytesIO(text[: len(text) // 2]),
+            "wsgi.input_terminated": True,
+            "CONTENT_LENGTH": str(len(text)),
+        },
+        content_type="text/csv",
+        headers=device,
+    )
+    assert broken.status_code == 400, broken.text
+    again = client.open(url, method=method, data=text, content_type="text/csv", headers=device)
+    assert again.status_code in (201, 202), again.text
 
 
 def test_more_than_four_hours_are_refused(
@@ -739,6 +778,28 @@ def test_a_query_parameter_that_uploads_do_not_know_is_refused_by_name(
     assert answer.status_code == 422
     assert answer.json["errors"] == {"reserch": ["Unknown field."]}
     assert stored(session, StoredTrip) == []
+
+
+@pytest.mark.parametrize("said", ["research=true&research=false", "id={0}&id={1}"])
+def test_what_a_query_says_twice_is_refused_by_name(
+    client: FlaskClient, device: dict[str, str], text: bytes, said: str
+) -> None:
+    answer = client.post(
+        f"/api/v1/trips?{said.format(uuid4(), uuid4())}",
+        data=text,
+        content_type="text/csv",
+        headers=device,
+    )
+    assert answer.status_code == 422
+    assert answer.json["errors"] == {said.partition("=")[0]: ["Say it once."]}
+
+
+def test_what_a_document_says_twice_is_refused_by_name(
+    client: FlaskClient, device: dict[str, str]
+) -> None:
+    document = b'{"research": false, "research": true, "samples": {"t": []}}'
+    answer = send(client, device, document, packed=False)
+    refused(answer, "trip_unreadable", "research")
 
 
 def test_parts_are_kept_so_that_nobody_but_the_phone_can_read_them(
