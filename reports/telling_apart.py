@@ -135,7 +135,8 @@ def _look(session: Session, cases: Sequence[Case]) -> _Known:
         sorted(
             {
                 *(case.row.same_as for case in cases if case.row.same_as is not None),
-                *(id_ for verdicts in said.values() for id_ in verdicts.same),
+                *(id_ for case in cases for id_ in case.row.not_same_as or ()),
+                *(id_ for each in said.values() for id_ in (*each.same, *each.not_same)),
             }
         ),
     )
@@ -291,8 +292,7 @@ def _what_was_said(
 ) -> tuple[Features, Verdicts]:
     """What people said of this report; those that they named become candidates."""
     verdicts = known.said.get(case.row.id, _NOTHING_SAID)
-    if case.row.not_same_as:
-        verdicts = replace(verdicts, not_same={*verdicts.not_same, *case.row.not_same_as})
+    refused = {*verdicts.not_same, *(case.row.not_same_as or ())}
     by_id = {mate.row.id: mate for mate in course.leaders}
     features = case.features
     for wished in [features.same_as, *verdicts.same]:
@@ -311,7 +311,11 @@ def _what_was_said(
             features = replace(features, same_as=named.id)
         else:
             verdicts = replace(verdicts, same={*verdicts.same, named.id})
-    return features, verdicts
+    # Who says no to a duplicate says it of the problem that it tells, unless that was named.
+    leading = {course.followed.get(id_, id_) for id_ in refused}
+    leading |= {known.meant[id_].id for id_ in refused if id_ in known.meant}
+    leading -= {*verdicts.same, features.same_as}
+    return features, replace(verdicts, not_same=refused | leading)
 
 
 def _may_be_joined(case: Case) -> bool:

@@ -101,6 +101,19 @@ def test_what_the_citizen_said_decides(session: Session) -> None:
     assert (same.status, same.parent_id) == ("duplicate", known.id)
 
 
+def test_who_says_no_to_a_duplicate_says_it_of_the_problem_that_it_tells(session: Session) -> None:
+    _, service = new_city(session)
+    known = new_report(session, service, status=Status.TRIAGED)
+    duplicate = new_report(session, service, parent=known, at=apart(1))
+    another = new_report(session, service, not_same_as=[duplicate.id])
+    # What was named counts, whatever was said of one that was joined to it.
+    same = new_report(session, service, same_as=known.id, not_same_as=[duplicate.id])
+    triage(session, [another.id, same.id], now=utc_now())
+    session.expire_all()
+    assert (another.status, another.parent_id) == ("triaged", None)
+    assert (same.status, same.parent_id) == ("duplicate", known.id)
+
+
 def test_what_staff_separated_stays_apart_and_is_routed(session: Session) -> None:
     _, service = new_city(session)
     leader, child = new_report(session, service), new_report(session, service)
