@@ -318,6 +318,16 @@ def test_a_leader_whose_reporter_had_left_it_to_the_others_goes_with_them(
     assert (leader.status, child.status) == ("closed", "triaged")
 
 
+def test_what_staff_opened_again_is_not_closed_for_a_word_that_they_knew(session: Session) -> None:
+    service = new_city(session)
+    leader, child = (new_report(session, service, status=Status.TRIAGED) for _ in range(2))
+    assert conversation.withdraw(session, leader, None, now=utc_now())
+    lifecycle.move(session, leader, Status.REOPENED, by=STAFF, now=utc_now())
+    joining.join(session, child, leader, by=STAFF, now=utc_now())
+    separating.separate(session, child, by=STAFF, now=utc_now())
+    assert (child.status, leader.status) == ("triaged", "reopened")
+
+
 def test_what_waited_for_an_answer_that_came_meanwhile_goes_on(session: Session) -> None:
     service = new_city(session)
     [team] = stored(session, Team)
