@@ -7,7 +7,7 @@ of routing never reach it; the reporter's own words, questions and answers only 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -62,6 +62,8 @@ class Happened:
     key: str
     words: str | None = None
     by_team: bool = True
+    #: The number of the report that this one was joined to then.
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ def _page(session: Session, report: ServiceRequest, *, is_reporter: bool) -> Rep
         service=service,
         team_names=team.names if team is not None else None,
         parent=parent,
-        story=_with_parent(session, report, is_reporter=is_reporter),
+        story=_with_parent(session, report, parent, is_reporter=is_reporter),
         photos=photos.get(report.id, []),
         photos_waiting=waiting,
         followers=heard.followers,
@@ -188,17 +190,26 @@ def _page(session: Session, report: ServiceRequest, *, is_reporter: bool) -> Rep
     )
 
 
-def _with_parent(session: Session, report: ServiceRequest, *, is_reporter: bool) -> list[Happened]:
+def _with_parent(
+    session: Session, report: ServiceRequest, parent: ServiceRequest | None, *, is_reporter: bool
+) -> list[Happened]:
     """The story of a report and, from the moment it was joined, that of the one it repeats.
 
     Whom else that one was joined to or parted from, and that its reporter left, would read here as
     if it had happened to this report.
     """
     story = _story(session, report.id, is_reporter=is_reporter)
-    if report.parent_id is None:
+    if parent is None:
         return story
     joined_at = max((step.at for step in story if step.key == "joined"), default=None)
-    later = _story(session, report.parent_id, is_reporter=False)
+    # The leader may have been joined since to another one, and have taken it along.
+    story = [
+        replace(step, number=parent.number)
+        if step.key == "joined" and step.at == joined_at
+        else step
+        for step in story
+    ]
+    later = _story(session, parent.id, is_reporter=False)
     story += [
         step
         for step in later
@@ -229,12 +240,14 @@ def _story(session: Session, report_id: UUID, *, is_reporter: bool) -> list[Happ
             alone.append(note)
         else:
             words.setdefault(note.history_id, []).append(note.body)
+    numbers = _numbers_of_leaders(session, entries)
     story = [
         Happened(
             entry.at,
             key,
             "\n".join(words.get(entry.id, [])) or None,
             entry.actor_kind in (ActorKind.STAFF, ActorKind.MACHINE, ActorKind.SYSTEM),
+            numbers.get(entry.id),
         )
         for entry in entries
         if (key := _key(entry, has_words=entry.id in words, is_reporter=is_reporter))
@@ -243,6 +256,24 @@ def _story(session: Session, report_id: UUID, *, is_reporter: bool) -> list[Happ
         Happened(note.created_at, _NOTE_KEYS[NoteKind(note.kind)], note.body) for note in alone
     ]
     return sorted(story, key=lambda step: step.at)
+
+
+def _numbers_of_leaders(session: Session, entries: Sequence[HistoryEntry]) -> dict[int, int]:
+    """By entry of joining, the number of the report that this one was joined to then."""
+    joined = {
+        entry.id: UUID(entry.data["parent_id"])
+        for entry in entries
+        if entry.kind == HistoryKind.JOINED and entry.to_status == Status.DUPLICATE
+    }
+    if not joined:
+        return {}
+    rows = session.execute(
+        sa.select(ServiceRequest.id, ServiceRequest.number).where(
+            ServiceRequest.id.in_(sorted(set(joined.values())))
+        )
+    )
+    numbers = {row.id: row.number for row in rows}
+    return {entry_id: numbers[id_] for entry_id, id_ in joined.items() if id_ in numbers}
 
 
 _PARENTS_OWN = frozenset({"joined", "unjoined", "withdrawn"})

@@ -399,6 +399,28 @@ def test_the_story_of_a_duplicate_is_in_order_and_its_own(
     assert "Retiré" not in story
 
 
+def test_the_story_names_each_report_that_it_was_joined_to(
+    client: FlaskClient, session: Session
+) -> None:
+    service = new_service(session)
+    child, first, second, third = (new_report(session, service, history=False) for _ in range(4))
+
+    def story() -> str:
+        page = text_of(client.get(track(child)))
+        return page[page.index("Ce qui s’est passé") :]
+
+    joining.join(session, child, first, by=STAFF, now=utc_now())
+    joining.unjoin(session, child, by=STAFF, now=utc_now())
+    assert f"Joint au signalement n° {first.number}," in story()
+
+    joining.join(session, child, second, by=STAFF, now=utc_now())
+    joining.join(session, second, third, by=STAFF, now=utc_now())
+    told = story()
+    assert f"Joint au signalement n° {first.number}," in told
+    assert f"Joint au signalement n° {third.number}," in told
+    assert f"n° {second.number}," not in told
+
+
 def test_work_that_waited_goes_on_and_does_not_begin_again(
     client: FlaskClient, session: Session
 ) -> None:
