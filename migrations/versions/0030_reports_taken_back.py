@@ -26,15 +26,25 @@ def upgrade() -> None:
         ),
     )
     # The history has known it all along: of those that stayed open for others, and of those that
-    # were closed by it. Priorities follow when their reports are weighed next.
+    # were closed by it. Who said afterwards that it is not fixed, or followed it again, tells of it
+    # again. Priorities follow when their reports are weighed next.
     op.execute(
         """
         UPDATE service_requests AS r SET withdrawn_at = said.at
-          FROM (SELECT report_id, max(at) AS at FROM history
+          FROM (SELECT report_id, max(at) AS at, bool_or(kind = 'status') AS closes FROM history
                  WHERE kind = 'withdrawn'
                     OR kind = 'status' AND to_status = 'closed' AND actor_kind = 'reporter'
                  GROUP BY report_id) AS said
          WHERE r.id = said.report_id
+           AND NOT EXISTS (
+               SELECT FROM history AS h
+                WHERE h.report_id = r.id AND h.at > said.at AND h.kind = 'status'
+                  AND h.to_status = 'reopened' AND h.actor_kind = 'reporter'
+           )
+           AND (said.closes OR NOT EXISTS (
+               SELECT FROM followers AS f
+                WHERE f.report_id = r.id AND f.is_reporter AND f.left_at IS NULL
+           ))
         """
     )
 
