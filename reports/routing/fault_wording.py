@@ -153,7 +153,7 @@ _PARTS: Mapping[str, Mapping[str, str]] = {
         "sentence": "line {line}: {reason}",
         "sentence_at": "line {line} at “{word}”: {reason}",
         "title": "These rules cannot be put in force",
-        "one": "1 fault; the first: {first}",
+        "one": "1 fault: {first}",
         "many": "{count} faults; the first: {first}",
         "keyword": "{word}",
         "or": " or ",

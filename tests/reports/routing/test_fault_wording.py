@@ -295,7 +295,7 @@ def test_a_fault_of_no_word_names_its_line_alone(locale: str, told: str) -> None
     [
         (
             "otherwise team dusk",
-            "1 fault; the first: line 1 at “dusk”: ",
+            "1 fault: line 1 at “dusk”: ",
             "1~faute~: ligne 1, à «~dusk~»~: ",
         ),
         (
