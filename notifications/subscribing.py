@@ -228,7 +228,7 @@ def _subscribe(
     person_id: UUID | None = None,
 ) -> UUID:
     """One row per browser: asking again moves it to the newer wish."""
-    _check_callable(endpoint, outgoing.NOTHING_ALLOWED)
+    _check_callable(endpoint, outgoing.NOTHING_ALLOWED, field="endpoint")
     values = {
         "keys": {"p256dh": keys["p256dh"], "auth": keys["auth"]},
         "follower_id": follower_id,
@@ -245,7 +245,7 @@ def _subscribe(
     return found
 
 
-def _check_callable(url: str, allow: Allowance) -> None:
+def _check_callable(url: str, allow: Allowance, *, field: str = "url") -> None:
     """HTTPS, but inside the networks that the operator allows: nobody else can read those.
 
     The address behind the name is checked at each call; here only what the text tells.
@@ -253,8 +253,8 @@ def _check_callable(url: str, allow: Allowance) -> None:
     try:
         scheme, host, _, _ = outgoing.check_url(url)
     except OutgoingRefusedError as error:
-        raise CallableURLError(f"This URL cannot be called: {error}.", field="url") from error
+        raise CallableURLError(f"This URL cannot be called: {error}.", field=field) from error
     if urlsplit(url).fragment:
-        raise CallableURLError("A URL to call has no fragment.", field="url")
+        raise CallableURLError("A URL to call has no fragment.", field=field)
     if scheme != "https" and not allow.names(host):
-        raise CallableURLError("Use https.", field="url")
+        raise CallableURLError("Use https.", field=field)

@@ -216,7 +216,9 @@ def test_nobody_subscribes_to_what_is_not_theirs(client: FlaskClient, session: S
     assert client.post(PUSH, json=BROWSER).status_code == 401
     inside = {**BROWSER, "endpoint": "http://127.0.0.1/push"}
     citizen = new_citizen(session)
-    assert client.post(PUSH, json=inside, headers=citizen.headers).status_code == 422
+    refused = client.post(PUSH, json=inside, headers=citizen.headers)
+    assert refused.status_code == 422
+    assert list(refused.json["errors"]) == ["endpoint"]
 
 
 def test_the_key_for_browsers(client: FlaskClient, new_app: Any) -> None:
