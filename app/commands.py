@@ -6,12 +6,15 @@ application and have no use for parsers of city folders.
 
 from __future__ import annotations
 
+import copy
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
+import sqlalchemy as sa
 from flask import Flask, current_app
-from flask.cli import AppGroup
+from flask.cli import AppGroup, ScriptInfo
 
 from app.config import Settings
 
@@ -48,7 +51,34 @@ class LazyCommands(AppGroup):
             return super().get_command(ctx, cmd_name)
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
-        return command
+        return _told_plainly(command)
+
+
+def _told_plainly(command: click.Command) -> click.Command:
+    """The command, which says in a sentence that no database answers."""
+    told = copy.copy(command)
+
+    def invoke(ctx: click.Context) -> Any:
+        try:
+            return command.invoke(ctx)
+        except sa.exc.OperationalError as error:
+            # What a server answers has a code. Nobody answered.
+            if getattr(error.orig, "sqlstate", None) is not None:
+                raise
+            app = ctx.ensure_object(ScriptInfo).load_app()
+            raise click.ClickException(_no_database(app.extensions["settings"])) from error
+
+    told.invoke = invoke  # type: ignore[method-assign]
+    return told
+
+
+def _no_database(settings: Settings) -> str:
+    if settings.database_url is not None:
+        return "The database that DATABASE_URL names does not answer."
+    return (
+        f"No database runs in DATA_DIR ({settings.data_dir}). Start it with `make run`, or name the"
+        " folder of the one that runs."
+    )
 
 
 def register_commands(app: Flask) -> None:
