@@ -53,6 +53,7 @@ class WordModel:
         prior: log of how often each label was meant, for a text that says nothing.
         rows: for each known piece its idf and its weight for each label.
         placeholders: folded texts that stand for no text.
+        small_words: folded words that it has left out; a text is not strange for having them.
         record: what it was trained on, and how good it was there.
     """
 
@@ -61,6 +62,7 @@ class WordModel:
     prior: tuple[float, ...]
     rows: Mapping[str, tuple[float, array[float]]] = field(repr=False)
     placeholders: frozenset[str] = field(default=frozenset(), repr=False)
+    small_words: frozenset[str] = field(default=frozenset(), repr=False)
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def ranked(self, text: str) -> list[Guess]:
@@ -73,10 +75,14 @@ class WordModel:
         return [Guess(self.labels[each], chances[each]) for each in order]
 
     def share_known(self, text: str) -> float:
-        """Which share of the words it has seen, 0 to 1; 0 for what stands for no text."""
+        """Which share of the words it has seen, 0 to 1; 0 for what stands for no text.
+
+        The small words that it has left out do not count, unless there are no others.
+        """
         if fold(text) in self.placeholders:
             return 0.0
         words = words_of(text)
+        words = [word for word in words if word not in self.small_words] or words
         known = self._rows_of(text)
         seen = sum(f"{WORD}{word}" in known for word in words)
         return seen / len(words) if words else 0.0

@@ -72,6 +72,7 @@ def of_texts(texts: Sequence[Example]) -> WordModel:
         bias=(0.0,) * len(labels),
         prior=(even,) * len(labels),
         rows=rows,
+        small_words=_SMALL_WORDS,
         record={"source": "catalogue", "texts": len(texts), "labels": len(labels)},
     )
 

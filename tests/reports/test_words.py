@@ -108,6 +108,14 @@ def test_small_words_of_a_catalogue_draw_nobody() -> None:
     assert prior.of_texts([*said, Example("Sur la", "odd")]).ranked("sur la")[0].label == "odd"
 
 
+def test_a_whole_sentence_is_no_stranger_than_its_telling_words() -> None:
+    catalogue = prior.of_texts([*CATALOGUE, Example("Sur la", "odd")])
+    told = "Il y a un trou, et ma roue y est restée"
+    assert catalogue.share_known(told) == catalogue.share_known("trou roue restée") > 0.2
+    # Where there are no others, they are all that is said.
+    assert catalogue.share_known("sur la") == 1.0
+
+
 def test_a_text_that_says_nothing_gets_what_is_usual_and_knows_no_word(model: WordModel) -> None:
     assert model.share_known("") == 0.0
     assert [guess.label for guess in model.ranked("…")] == [
