@@ -693,30 +693,33 @@ def _with_hits(flat: _Plane, rows: Rows, analysis: Analysis, reach_m: float) -> 
     headings = octant_of(np.array([bump.heading_deg for bump in bumps]))
     middles = flat.metres(*_centres(rows["cell"]).T)
     near = cKDTree(middles).query_ball_point(where, reach_m)
-    best: dict[int, tuple[int, float, int]] = {}
-    for number, places in enumerate(near):
-        bump = bumps[number]
-        for place in places:
-            turned = abs((int(rows["octant"][place]) - int(headings[number]) + 4) % OCTANTS - 4)
-            if turned > 1:
-                continue
-            away = float(np.hypot(*(where[number] - middles[place])))
-            claim = (-_strength(bump), away, number)
-            if place not in best or claim < best[place]:
-                best[place] = claim
-    for place, (_, _, number) in best.items():
-        bump = bumps[number]
-        row = rows[place]
-        row["strong" if _strength(bump) == STRONG else "weak"] = 1
-        weight = max(1, round(WEIGHT_UNIT / max(bump.error_m, 1.0) ** 2))
-        north, east = np.round((where[number] - middles[place]) * 100.0).astype(np.int64).tolist()
-        row["weight"] = weight
-        row["north"], row["east"] = weight * north, weight * east
-        row["square"] = weight * (north * north + east * east)
-        row["severity"] = round(bump.severity * 1000)
-        if bump.width_m is not None and bump.symmetry is not None:
-            row["shaped"] = 1
-            row["width"], row["symmetry"] = round(bump.width_m * 1000), round(bump.symmetry * 1000)
+    # A row and a bump each: those that may belong together.
+    number = np.repeat(np.arange(len(bumps)), [len(places) for places in near])
+    place = np.concatenate([np.asarray(places, dtype=np.int64) for places in near])
+    turned = np.abs((rows["octant"][place] - headings[number] + 4) % OCTANTS - 4)
+    number, place = number[turned <= 1], place[turned <= 1]
+    apart = where[number] - middles[place]
+    strong = np.array([_strength(bump) == STRONG for bump in bumps])
+    order = np.lexsort((number, np.hypot(*apart.T), ~strong[number], place))
+    place, firsts = np.unique(place[order], return_index=True)
+    best = order[firsts]
+    number, offsets = number[best], np.round(apart[best] * 100.0).astype(np.int64)
+    rows["strong"][place] = strong[number]
+    rows["weak"][place] = ~strong[number]
+    errors = np.maximum([bump.error_m for bump in bumps], 1.0)[number]
+    weight = np.maximum(1, np.round(WEIGHT_UNIT / errors**2)).astype(np.int64)
+    rows["weight"][place] = weight
+    rows["north"][place], rows["east"][place] = (weight[:, None] * offsets).T
+    rows["square"][place] = weight * (offsets**2).sum(axis=1)
+    rows["severity"][place] = np.round([bump.severity * 1000 for bump in bumps])[number]
+    forms = [
+        (1.0, bump.width_m * 1000, bump.symmetry * 1000)
+        if bump.width_m is not None and bump.symmetry is not None
+        else (0.0, 0.0, 0.0)
+        for bump in bumps
+    ]
+    for name, values in zip(("shaped", "width", "symmetry"), np.round(forms).T, strict=True):
+        rows[name][place] = values[number]
     return rows
 
 

@@ -25,8 +25,8 @@ from uuid import UUID
 
 import h3.api.basic_int as h3
 import numpy as np
+import psycopg
 import sqlalchemy as sa
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
@@ -36,7 +36,7 @@ from geo import cells as geo_cells
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
 from geo.measures import Point, degree_lengths_m, distance_m
-from sensing import clustering, events
+from sensing import clustering, columns, events
 from sensing.arrays import Indices
 from sensing.clustering import ROW, TOTAL, Defect, Rows, Totals
 from sensing.models import RoadDefect, RoadRepair, RoadSighting, RoadTotal
@@ -180,36 +180,41 @@ def _add(
     """Add rows to those of the same key; `first_day` the least, `last_day` the greatest."""
     if not len(rows):
         return
-    session.execute(
-        _adding(table, kind, key),
-        {
-            "packet": _numbers(clustering.packets_of(rows["cell"])),
-            **{name: _numbers(rows[name]) for name in kind.names or ()},
-        },
-    )
+    sent = {"packet": clustering.packets_of(rows["cell"])}
+    sent |= {name: rows[name] for name in kind.names or ()}
+    with _driver(session).cursor() as cursor:
+        cursor.execute(_adding(table, tuple(sent), key), sent)
 
 
 def _adding(
-    table: type[RoadSighting | RoadTotal], kind: np.dtype[np.void], key: tuple[str, ...]
-) -> sa.TextClause:
-    """One statement for all rows. Arrays go as text: the driver would handle number by number."""
+    table: type[RoadSighting | RoadTotal], names: tuple[str, ...], key: tuple[str, ...]
+) -> str:
+    """One statement for all rows, whose parameters are the columns."""
     name = table.__tablename__
-    columns = ("packet", *(kind.names or ()))
-    arrays = ", ".join(f"CAST(:{column} AS {_sql_type(kind, column)}[])" for column in columns)
+    arrays = ", ".join(f"%({column})s" for column in names)
     whole = {"packet", *key, "lat", "lon"}
     how = {"first_day": "least", "last_day": "greatest"}
     sums = ", ".join(
         f"{column} = {how[column]}({name}.{column}, excluded.{column})"
         if column in how
         else f"{column} = {name}.{column} + excluded.{column}"
-        for column in columns
+        for column in names
         if column not in whole
     )
-    return sa.text(
-        f"INSERT INTO {name} ({', '.join(columns)})"
+    return (
+        f"INSERT INTO {name} ({', '.join(names)})"
         f" SELECT * FROM unnest({arrays}) ON CONFLICT ({', '.join(('packet', *key))})"
         f" DO UPDATE SET {sums}"
     )
+
+
+def _driver(session: Session) -> psycopg.Connection[Any]:
+    """The driver's connection under the session, which takes columns as parameters."""
+    session.flush()
+    driver: psycopg.Connection[Any] | None = session.connection().connection.driver_connection
+    assert driver is not None
+    columns.register(driver)
+    return driver
 
 
 def _read(
@@ -220,69 +225,30 @@ def _read(
     *,
     felt_only: bool = False,
 ) -> Rows:
-    """The rows of packets, in binary: to make objects of them would take ten times as long.
+    """The rows of packets: column by column, since to make objects of them takes ten times as long.
 
     Args:
         felt_only: leave out cells in which nothing was felt in any direction; most are.
     """
-    columns, name = ", ".join(kind.names or ()), table.__tablename__
-    there = f"'{_array(packets)}'::bigint[]"
+    names, name = kind.names or (), table.__tablename__
     felt = (
-        f" AND cell IN (SELECT cell FROM {name} WHERE packet = ANY({there})"
+        f" AND cell IN (SELECT cell FROM {name} WHERE packet = ANY(%(packets)s::bigint[])"
         " AND (weak > 0 OR strong > 0))"
         if felt_only
         else ""
     )
-    statement = (
-        f"COPY (SELECT {columns} FROM {name} WHERE packet = ANY({there}){felt})"
-        " TO STDOUT (FORMAT binary)"
-    )
-    session.flush()
-    driver: Any = session.connection().connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        content = b"".join(copy)
-    return _decoded(content, kind)
-
-
-#: PostgreSQL's documentation, COPY, "Binary Format": eleven bytes of signature, flags and the
-#: length of an extension that is empty; at the end a count of -1.
-_HEAD, _TAIL = 19, 2
-
-
-def _decoded(content: bytes, kind: np.dtype[np.void]) -> Rows:
-    """Rows of a binary COPY without NULL: every row then has the same length."""
-    names = kind.names or ()
-    sent: list[tuple[str, str]] = [("fields", ">i2")]
-    for name in names:
-        sent += [(f"{name}_length", ">i4"), (name, _sent_type(kind, name))]
-    found = np.frombuffer(content[_HEAD : len(content) - _TAIL], dtype=np.dtype(sent))
-    rows = np.empty(len(found), dtype=kind)
-    for name in names:
-        rows[name] = found[name]
+    with _driver(session).cursor(binary=True) as cursor:
+        found = cursor.execute(
+            f"SELECT {', '.join(f'array_agg({column})' for column in names)} FROM {name}"
+            f" WHERE packet = ANY(%(packets)s::bigint[]){felt}",
+            {"packets": _array(packets)},
+        ).fetchone()
+    assert found is not None
+    rows = np.empty(len(found[0] or ()), dtype=kind)
+    for column, values in zip(names, found, strict=True):
+        # Without a row there is no array.
+        rows[column] = values or ()
     return rows
-
-
-def _sql_type(kind: np.dtype[np.void], column: str) -> str:
-    if column == "packet":
-        return "bigint"
-    return {"<i1": "smallint", "<i4": "integer", "<i8": "bigint", "<f8": "float8"}[
-        _type_of(kind, column)
-    ]
-
-
-def _sent_type(kind: np.dtype[np.void], column: str) -> str:
-    # The smallest integer that PostgreSQL has is of two bytes.
-    return {"<i1": ">i2", "<i4": ">i4", "<i8": ">i8", "<f8": ">f8"}[_type_of(kind, column)]
-
-
-def _type_of(kind: np.dtype[np.void], column: str) -> str:
-    fields: Mapping[str, Any] = kind.fields or {}
-    return str(fields[column][0].str).replace("|", "<")
-
-
-def _numbers(column: NDArray[Any]) -> str:
-    """The same of a column; Python writes a list at once faster than number by number."""
-    return f"{{{repr(column.tolist())[1:-1]}}}"
 
 
 def _array(values: Iterable[object]) -> str:
