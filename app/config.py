@@ -115,6 +115,7 @@ class Settings:
         for name in _SCHEMES:
             self._check_url(name)
         self._check_weather()
+        self._check_push()
         for place, word in enumerate((self.oidc_client_secrets or "").split(), start=1):
             city, _, secret = word.partition("=")
             if not city or not secret:
@@ -152,6 +153,23 @@ class Settings:
                 raise SettingError(
                     f"WEATHER_ALERT_AREAS names {word!r}; it must be pairs like city=EMMA_ID:FR034."
                 )
+
+    def _check_push(self) -> None:
+        """See that the key of web push is one: with another no message at all is delivered."""
+        if self.vapid_private_key is not None:
+            # Loads a crypto library, where there is use for it.
+            from notifications.channels import vapid
+
+            try:
+                vapid.public_key(self.vapid_private_key)
+            except ValueError:
+                # What the library says of it may repeat it.
+                raise SettingError(
+                    "VAPID_PRIVATE_KEY must be a P-256 key, PEM or raw in base64url."
+                ) from None
+        subject = self.vapid_subject
+        if subject is not None and not subject.startswith(("mailto:", "https://")):
+            raise SettingError("VAPID_SUBJECT must start with mailto: or https://.")
 
     def _check_url(self, name: str) -> None:
         """See that a URL has a scheme that is understood; its text may hold a password."""

@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from py_vapid import VapidException
 from pywebpush import WebPusher, WebPushException
 
 from core.outgoing import (
@@ -34,6 +35,8 @@ class PushCarrier:
     def __init__(self, private_key: str, subject: str, outgoing: Outgoing) -> None:
         """`private_key`: P-256, raw in base64url or PEM; `subject`: a mailto: or https: of ours."""
         self._key = vapid.load(private_key)
+        # Our settings have seen the subject; by the library's pattern a page has no path.
+        self._key.conf["no-strict"] = True
         self._subject = subject
         self._outgoing = outgoing
         self._signed: dict[str, tuple[float, dict[str, str]]] = {}
@@ -62,11 +65,16 @@ class PushCarrier:
             # Keys that are no keys came from the browser; it must subscribe anew.
             return NotSent(Fault.GIVE_UP_ON_RECIPIENT, "push keys")
         try:
+            signature = self._signature(target.endpoint, now)
+        except VapidException:
+            # It signs for names of hosts alone, and no push service goes by its address.
+            return NotSent(Fault.GIVE_UP_ON_RECIPIENT, "push endpoint")
+        try:
             answer = self._outgoing.post(
                 target.endpoint,
                 sealed,
                 {
-                    **self._signature(target.endpoint, now),
+                    **signature,
                     "Content-Encoding": "aes128gcm",
                     "Content-Type": "application/octet-stream",
                     "TTL": str(TTL_S),

@@ -18,13 +18,18 @@ def load(private_key: str) -> Vapid02:
     """The key of `VAPID_PRIVATE_KEY`: P-256, raw in base64url, or PEM.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither, or of another curve.
     """
     from py_vapid import Vapid02
 
     if "BEGIN" in private_key:
-        return Vapid02.from_pem(private_key.encode())
-    return Vapid02.from_string(private_key)
+        key = Vapid02.from_pem(private_key.encode())
+    else:
+        key = Vapid02.from_string(private_key)
+    # RFC 8292, section 3.1; a signature of another curve is only refused by each push service.
+    if key.public_key.curve.name != "secp256r1":
+        raise ValueError("not a key of the curve P-256")
+    return key
 
 
 @functools.lru_cache(maxsize=4)

@@ -33,6 +33,10 @@ PROJECT = Path(__file__).resolve().parents[2]
         ("PIPELINE_WORKERS", "0"),
         ("TRUSTED_PROXIES", "-1"),
         ("GEOCODER_TIMEOUT_S", "nan"),
+        ("VAPID_PRIVATE_KEY", "secret"),
+        ("VAPID_PRIVATE_KEY", "-----BEGIN secret"),
+        ("VAPID_PRIVATE_KEY", "A" * 43),
+        ("VAPID_SUBJECT", "secret@ville.example"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_and_no_secret_is_told(
@@ -57,6 +61,8 @@ def test_a_value_that_cannot_be_used_is_named_and_no_secret_is_told(
         ("OUTGOING_ALLOW", "sms.internal,10.2.0.0/16 [::1]"),
         ("LOG_LEVEL", "warning"),
         ("TRUSTED_PROXIES", "0"),
+        ("VAPID_PRIVATE_KEY", "A" * 42 + "E"),
+        ("VAPID_SUBJECT", "mailto:numerique@ville.example"),
     ],
 )
 def test_what_the_documents_show_is_taken(tmp_path: Path, name: str, value: str) -> None:

@@ -18,14 +18,19 @@ from uuid import UUID
 import http_ece  # type: ignore[import-untyped]
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from py_vapid import Vapid02
 from standardwebhooks.webhooks import Webhook
 
 from app.config import Settings
 from core.ids import new_id
 from core.outgoing import Allowance, Outgoing
-from notifications.channels import open_carriers
+from notifications.channels import open_carriers, vapid
 from notifications.channels.email import EmailCarrier
 from notifications.channels.folder import FolderCarrier
 from notifications.channels.push import PushCarrier
@@ -239,6 +244,21 @@ def test_a_push_message_is_sealed_for_the_browser_and_signed_by_us(provider: str
     carrier.close()
 
 
+def test_push_services_may_be_told_of_a_page(provider: str) -> None:
+    carrier = PushCarrier(_vapid()[0], "https://ville.example/contact", Outgoing(allow=INSIDE))
+    target = _browser(f"{provider}/push")[0]
+    assert carrier.send(message(channel=Channel.PUSH, target=target), NOW) == Sent()
+    carrier.close()
+
+
+def test_a_key_of_another_curve_is_refused() -> None:
+    other = ec.generate_private_key(ec.SECP384R1()).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    with pytest.raises(ValueError, match="P-256"):
+        vapid.load(other.decode())
+
+
 @pytest.mark.parametrize(
     ("status", "fault"),
     [
@@ -264,6 +284,8 @@ def test_what_push_services_answer(provider: str, status: int, fault: Fault) -> 
         PushTarget("https://push.example/x", "not a key", "x"),
         PushTarget("https://push.example/x", "", ""),
         PushTarget("http://127.0.0.1/x", *(_browser("")[0].p256dh, _browser("")[0].auth)),
+        # Nothing is signed for a host that has no name.
+        PushTarget("https://[2001:db8::1]/x", *(_browser("")[0].p256dh, _browser("")[0].auth)),
     ],
 )
 def test_a_subscription_that_cannot_work_is_given_up(target: PushTarget) -> None:
