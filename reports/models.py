@@ -506,7 +506,10 @@ class PairVerdict(Base):
     """What a person said of two requests: the same problem, or not. Labels to learn from."""
 
     __tablename__ = "pair_verdicts"
-    __table_args__ = (sa.UniqueConstraint("report_id", "other_id"),)
+    __table_args__ = (
+        sa.UniqueConstraint("report_id", "other_id"),
+        sa.Index("ix_pair_verdicts_other_id", "other_id"),
+    )
 
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
     report_id: Mapped[UUID] = mapped_column(sa.ForeignKey("service_requests.id"))

@@ -256,7 +256,9 @@ _SUGGESTED = sa.text(
        AND (seen.place = 0 OR leader.status IN ({", ".join(f"'{s}'" for s in OPEN_STATUSES)}))
        AND NOT EXISTS (
            SELECT FROM pair_verdicts AS v
-            WHERE v.report_id = r.id AND v.other_id IN (meant.id, leader.id) AND NOT v.is_same
+            WHERE NOT v.is_same
+              AND (v.report_id = r.id AND v.other_id IN (meant.id, leader.id)
+                   OR v.other_id = r.id AND v.report_id IN (meant.id, leader.id))
        )
      ORDER BY r.id, seen.place
     """

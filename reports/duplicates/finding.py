@@ -237,12 +237,19 @@ def named(session: Session, ids: Sequence[UUID]) -> dict[UUID, Leader]:
 
 
 def verdicts_on(session: Session, ids: Sequence[UUID]) -> dict[UUID, Verdicts]:
-    """What people said of these reports and others; a verdict stands under the later report."""
+    """What people said of these reports and others.
+
+    A verdict stands under the report of which it was said, mostly the later one. A no holds for
+    both: whoever is looked at late, or again, does not take the lead of one that was told apart.
+    """
     if not ids:
         return {}
     same: dict[UUID, set[UUID]] = {}
     not_same: dict[UUID, set[UUID]] = {}
     for row in session.execute(_VERDICTS, {"ids": list(ids)}):
+        # What was said of the report itself comes first and is the nearer word.
+        if row.is_others and row.other_id in same.get(row.report_id, ()):
+            continue
         said = same if row.is_same else not_same
         said.setdefault(row.report_id, set()).add(row.other_id)
     return {
@@ -485,5 +492,12 @@ _LIKENESS = sa.text(
 )
 
 _VERDICTS = sa.text(
-    "SELECT report_id, other_id, is_same FROM pair_verdicts WHERE report_id = ANY (:ids ::uuid[])"
+    """
+    SELECT report_id, other_id, is_same, false AS is_others
+      FROM pair_verdicts WHERE report_id = ANY (:ids ::uuid[])
+    UNION ALL
+    SELECT other_id, report_id, is_same, true
+      FROM pair_verdicts WHERE other_id = ANY (:ids ::uuid[]) AND NOT is_same
+     ORDER BY is_others
+    """
 )

@@ -44,8 +44,9 @@ _BEST = f"""
               AND leader.visibility <> '{Visibility.HIDDEN}'
               AND NOT EXISTS (
                   SELECT FROM pair_verdicts AS v
-                   WHERE v.report_id = r.id AND v.other_id IN (meant.id, leader.id)
-                     AND NOT v.is_same
+                   WHERE NOT v.is_same
+                     AND (v.report_id = r.id AND v.other_id IN (meant.id, leader.id)
+                          OR v.other_id = r.id AND v.report_id IN (meant.id, leader.id))
               )
             ORDER BY seen.place
             LIMIT 1

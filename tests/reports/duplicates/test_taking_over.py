@@ -195,6 +195,18 @@ def test_whom_a_reporter_named_keeps_the_lead(session: Session, service: Service
     assert late.parent_id == leader.id
 
 
+def test_who_was_told_apart_from_a_report_does_not_come_under_it_later(
+    session: Session, service: Service
+) -> None:
+    first = told(session, service, 30)
+    another = told(session, service, 10, not_same_as=[first.id])
+    # The later one is looked at first: the pipeline keeps no order.
+    look_at(session, another)
+    look_at(session, first)
+    assert (first.parent_id, another.parent_id) == (None, None)
+    assert (first.triaged_at, another.triaged_at) == (NOW, NOW)
+
+
 def test_what_the_public_may_not_see_leads_nothing_that_it_sees(
     session: Session, service: Service
 ) -> None:
