@@ -35,7 +35,7 @@ from sensing.reading import MOST_BYTES, PartTooLargeError, Sent, TooLargeError
 from sensing.reading import read as read_samples
 from sensing.schemas import CompletionIn, DeviceKeyOut, TripIn, TripOut, TripQuery
 from sensing.traces import Mark
-from sensing.uploading import MOST_PART_BYTES, MOST_PARTS, Prepared, Upload
+from sensing.uploading import MOST_PART_BYTES, MOST_PARTS, PartsMissingError, Prepared, Upload
 from sensing.vocabulary import TripState
 
 blueprint = Blueprint(
@@ -286,7 +286,15 @@ def complete_trip(payload: dict[str, Any], trip_id: UUID) -> ResponseReturnValue
             if there is None:
                 return _trip(upload, uploading.found(session, upload))
         with _worded(), _door().reading():
-            body = uploading.joined(storage, upload, there)
+            try:
+                body = uploading.joined(storage, upload, there)
+            except PartsMissingError:
+                # Somebody who asked for the same was faster, and the parts are forgotten.
+                with reading() as session:
+                    stored = uploading.found(session, upload)
+                    if stored.state != TripState.UPLOADING:
+                        return _trip(upload, stored)
+                raise
             content = upload.content(body)
             try:
                 sent = read_samples(body)

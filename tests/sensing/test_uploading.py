@@ -607,6 +607,27 @@ def test_parts_in_any_order_and_twice_make_the_trip(
     assert asked(client, device, id_)["state"] == "analysed"
 
 
+def test_who_completes_a_trip_a_moment_later_is_answered_the_same(
+    client: FlaskClient,
+    session: Session,
+    device: dict[str, str],
+    text: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    id_, parts = str(uuid4()), thirds(gzip.compress(text))
+    for number, part in enumerate(parts, start=1):
+        put(client, device, id_, number, part)
+    there = [
+        uploading.Part(part.number, part.size, part.storage_name)
+        for part in session.scalars(sa.select(TripPart).order_by(TripPart.number))
+    ]
+    assert complete(client, device, id_, 3).status_code == 202
+    # Both looked while the parts were there; the second one finds their files gone.
+    monkeypatch.setattr(uploading, "whole", lambda *_: there)
+    late = complete(client, device, id_, 3)
+    assert (late.status_code, late.json["state"]) == (200, "received"), late.text
+
+
 def test_a_part_with_other_bytes_is_a_conflict(client: FlaskClient, device: dict[str, str]) -> None:
     id_ = str(uuid4())
     put(client, device, id_, 1, b"one")
