@@ -46,7 +46,7 @@ class Scale:
 
 
 SCALES = {
-    "": Scale(9.0, 1.0, 200_000, 200_000, (100_000,), 100_000),
+    "": Scale(7.0, 0.7, 200_000, 200_000, (100_000,), 100_000),
     "full": Scale(60.0, 2.0, 1_000_000, 1_000_000, (100_000, 10_000_000), 1_000_000),
 }
 
@@ -96,7 +96,7 @@ def _flow(bench: Bench, system: Riverain, scale: Scale) -> None:
         time.sleep(5)
         bench.note("memory", lambda: memory.measure(system))
     if bench.asks("pipeline"):
-        bench.note("promptness", lambda: pipeline.promptness(system, reports=40))
+        bench.note("promptness", lambda: pipeline.promptness(system, reports=30))
         bench.note("pipeline", lambda: pipeline.drain(system, reports=20_000))
     if bench.asks("intake"):
         system.wait_until_idle()

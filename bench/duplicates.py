@@ -117,7 +117,7 @@ def measure(system: Riverain, *, questions: int, city: str = "montpellier") -> d
             _CROWD, {"count": CROWD, "service": crossing.service_id, **_at(crossing)}
         )
         connection.commit()
-        crowded = asked(lambda _number: crossing, questions // 4)
+        crowded = asked(lambda _number: crossing, questions // 8)
     engine.dispose()
     p99, floor_p99 = _quantile(usual.asked, 0.99), _quantile(usual.floor, 0.99)
     return {
