@@ -19,8 +19,8 @@ ALPHABET = Path("notifications/texting.py")
 BREAKS = re.compile(r"[\w}%)] [;:!?»]|« ")
 
 
-def texts(path: Path) -> Iterator[ast.Constant]:
-    """The strings of a module without its docstrings."""
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and text of each string of a module without its docstrings."""
     tree = parsed(path)
     documents = {
         id(node.value)
@@ -33,15 +33,15 @@ def texts(path: Path) -> Iterator[ast.Constant]:
             and isinstance(node.value, str)
             and id(node) not in documents
         ):
-            yield node
+            yield node.lineno, node.value
 
 
 def test_no_line_ends_before_a_mark_that_stands_apart() -> None:
     faults = [
-        f"{path}:{text.lineno}: {text.value}"
+        f"{path}:{line}: {text}"
         for path in modules()
         if path != ALPHABET
-        for text in texts(path)
-        if FRENCH.search(text.value) and BREAKS.search(text.value)
+        for line, text in texts(path)
+        if FRENCH.search(text) and BREAKS.search(text)
     ]
     assert not faults, "\n".join(faults)
