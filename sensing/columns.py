@@ -1,4 +1,4 @@
-"""Columns of numpy as arrays of PostgreSQL, in its binary format, there and back.
+"""Columns of numpy as parameters: arrays of PostgreSQL, in its binary format.
 
 A trip adds some thousand rows of twenty numbers. Through the driver's lists each number is an
 object of Python first; here a column is one piece of memory.
@@ -10,8 +10,8 @@ import struct
 from typing import Any
 
 import numpy as np
+import sqlalchemy as sa
 from numpy.typing import NDArray
-from psycopg import Connection
 from psycopg.abc import Buffer, PyFormat
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
@@ -33,9 +33,10 @@ _TYPES = {
 _HEAD = struct.Struct(">iiIii")
 
 
-def register(connection: Connection[Any]) -> None:
+def register(connection: sa.Connection) -> None:
     """Let this connection take columns as parameters."""
-    connection.adapters.register_dumper(np.ndarray, _ColumnDumper)
+    driver: Any = connection.connection.driver_connection
+    driver.adapters.register_dumper(np.ndarray, _ColumnDumper)
 
 
 class _ColumnDumper(Dumper):

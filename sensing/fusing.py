@@ -25,7 +25,6 @@ from uuid import UUID
 
 import h3.api.basic_int as h3
 import numpy as np
-import psycopg
 import sqlalchemy as sa
 from scipy.spatial import cKDTree
 from sqlalchemy.dialects import postgresql
@@ -182,8 +181,10 @@ def _add(
         return
     sent = {"packet": clustering.packets_of(rows["cell"])}
     sent |= {name: rows[name] for name in kind.names or ()}
-    with _driver(session).cursor() as cursor:
-        cursor.execute(_adding(table, tuple(sent), key), sent)
+    connection = session.connection()
+    columns.register(connection)
+    # Through SQLAlchemy, so that a deadlock or a lost server is told as everywhere else.
+    connection.exec_driver_sql(_adding(table, tuple(sent), key), sent)
 
 
 def _adding(
@@ -208,15 +209,6 @@ def _adding(
     )
 
 
-def _driver(session: Session) -> psycopg.Connection[Any]:
-    """The driver's connection under the session, which takes columns as parameters."""
-    session.flush()
-    driver: psycopg.Connection[Any] | None = session.connection().connection.driver_connection
-    assert driver is not None
-    columns.register(driver)
-    return driver
-
-
 def _read(
     session: Session,
     table: type[RoadSighting | RoadTotal],
@@ -237,13 +229,14 @@ def _read(
         if felt_only
         else ""
     )
-    with _driver(session).cursor(binary=True) as cursor:
+    session.flush()
+    driver: Any = session.connection().connection.driver_connection
+    with driver.cursor(binary=True) as cursor:
         found = cursor.execute(
             f"SELECT {', '.join(f'array_agg({column})' for column in names)} FROM {name}"
             f" WHERE packet = ANY(%(packets)s::bigint[]){felt}",
             {"packets": _array(packets)},
         ).fetchone()
-    assert found is not None
     rows = np.empty(len(found[0] or ()), dtype=kind)
     for column, values in zip(names, found, strict=True):
         # Without a row there is no array.

@@ -17,9 +17,9 @@ NAMES = {"int8": "smallint", "int16": "smallint", "int32": "integer", "int64": "
 
 @pytest.fixture
 def driver(session: Session) -> psycopg.Connection[tuple[object, ...]]:
+    columns.register(session.connection())
     connection = session.connection().connection.driver_connection
     assert isinstance(connection, psycopg.Connection)
-    columns.register(connection)
     return connection
 
 
