@@ -5,9 +5,8 @@
 2. The totals about its way are read back, and `clustering.defects_on` tells the defects there.
 3. `road_defects` is brought to say the same, and what changed is emitted.
 
-Adding is all that happens to the rows, in integers, so that trips may come in any order. Who works
-in a neighbourhood (an H3 cell of resolution 7, 5 km²) holds it until the end of the transaction:
-two trips that meet do not each decide without the other, and nobody waits in a circle.
+Adding is all that happens to the rows, in integers, so that trips may come in any order; two that
+meet wait for each other (`sensing.holding`).
 
 Nothing here knows a trip, a device or a time finer than a day. Called in the caller's transaction.
 """
@@ -16,7 +15,6 @@ from __future__ import annotations
 
 import math
 import uuid
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,18 +36,13 @@ from geo.measures import Point, degree_lengths_m, distance_m
 from sensing import clustering, columns, events
 from sensing.arrays import Indices
 from sensing.clustering import ROW, TOTAL, Defect, Rows, Totals
+from sensing.holding import hold
 from sensing.models import RoadDefect, RoadRepair, RoadSighting, RoadTotal
-
-#: Whoever changes what is known of a cell of this resolution holds it meanwhile.
-HELD_RESOLUTION = 7
 
 #: Columns, not entities: hundreds of them are compared for each trip.
 _STORED = sa.select(*RoadDefect.__table__.columns).where(
     sa.text("packet = ANY(CAST(:packets AS bigint[]))")
 )
-
-#: First half of the names of our advisory locks.
-_LOCKS = 7_315_402
 
 #: What a trip changed may change who is best two cells on: those are looked at again, too.
 _WIDER_M = 40.0
@@ -84,7 +77,7 @@ def fuse(session: Session, rows: Rows, *, now: datetime) -> Fused:
     rows = clustering.added([rows])
     touched = np.unique(rows["cell"])
     packets = clustering.packets_about(touched)
-    _hold(session, packets)
+    hold(session, packets)
     _add(session, RoadSighting, rows, ROW, clustering.KEY)
     added = clustering.totals(rows, _repairs(session, packets))
     _add(session, RoadTotal, added, TOTAL, ("cell", "octant"))
@@ -97,7 +90,7 @@ def repaired(session: Session, cell: int, octant: int, day: int, *, now: datetim
     Told again with an earlier day it changes nothing, with a later one it moves on.
     """
     about = clustering.packets_about(np.array([cell]))
-    _hold(session, about)
+    hold(session, about)
     stored = postgresql.insert(RoadRepair).values(
         packet=int(clustering.packets_of(np.array([cell]))[0]), cell=cell, octant=octant, day=day
     )
@@ -122,7 +115,7 @@ def refreshed(session: Session, cells: Iterable[int], *, now: datetime) -> Fused
     if not len(touched):
         return Fused()
     packets = clustering.packets_about(touched)
-    _hold(session, packets)
+    hold(session, packets)
     return _settle(session, touched, packets, now=now)
 
 
@@ -137,25 +130,6 @@ def defect_id(cell: int, octant: int) -> UUID:
 
 
 # -- rows and totals ------------------------------------------------------------------------------
-
-
-def _hold(session: Session, packets: Sequence[int]) -> None:
-    """Wait until nobody else works in the neighbourhoods of these packets, and keep others out."""
-    held = sorted(
-        {
-            # Half of a lock's name has 32 bits. Two neighbourhoods of one name wait for each
-            # other, and nothing else.
-            zlib.crc32(int(h3.cell_to_parent(packet, HELD_RESOLUTION)).to_bytes(8, "big")) - 2**31
-            for packet in packets
-        }
-    )
-    session.execute(
-        sa.text(
-            "SELECT pg_advisory_xact_lock(:locks, name)"
-            " FROM (SELECT unnest(CAST(:names AS int[])) AS name ORDER BY 1) AS held"
-        ),
-        {"locks": _LOCKS, "names": _array(held)},
-    )
 
 
 def _repairs(session: Session, packets: Sequence[int]) -> dict[tuple[int, int], int]:

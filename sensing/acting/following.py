@@ -10,6 +10,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from uuid import UUID
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
@@ -20,7 +21,8 @@ from sensing.acting import weighing
 from sensing.acting.models import DefectCase
 from sensing.acting.rules import fact_of, next_state
 from sensing.acting.vocabulary import CaseState
-from sensing.clustering import day_of
+from sensing.clustering import day_of, packets_about
+from sensing.holding import hold
 
 
 def follow(session: Session, report_ids: Collection[UUID], *, now: datetime) -> int:
@@ -40,6 +42,8 @@ def follow(session: Session, report_ids: Collection[UUID], *, now: datetime) -> 
         .with_for_update(of=DefectCase)
         .execution_options(populate_existing=True)
     ).all()
+    # All of them at once: who takes one after the other may wait for somebody who waits for them.
+    hold(session, packets_about(np.array([case.cell for case, *_ in rows], dtype=np.int64)))
     moved = 0
     for case, status, resolved_at, updated_at in rows:
         fact = fact_of(Status(status), was_repaired=resolved_at is not None)

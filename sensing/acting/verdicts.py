@@ -20,6 +20,7 @@ from geo.cells import cover_disk
 from geo.measures import Point, distance_m
 from sensing.classifying import ASSET_REACH_M, Judgement, Nearby, judge
 from sensing.clustering import Defect
+from sensing.holding import hold
 from sensing.models import RoadDefect
 from sensing.policy import RoadPolicy
 from sensing.vocabulary import KnownAs
@@ -30,9 +31,11 @@ def give(session: Session, ids: Collection[UUID]) -> int:
 
     A constant number of statements for any number of defects of a city.
     """
+    are_meant = (RoadDefect.id.in_(list(ids)), RoadDefect.is_present)
+    hold(session, session.scalars(sa.select(RoadDefect.packet).where(*are_meant).distinct()))
     rows = session.scalars(
         sa.select(RoadDefect)
-        .where(RoadDefect.id.in_(list(ids)), RoadDefect.is_present)
+        .where(*are_meant)
         .order_by(RoadDefect.id)
         .execution_options(populate_existing=True)
     ).all()
@@ -53,7 +56,7 @@ def judged(session: Session, rows: Iterable[RoadDefect]) -> Mapping[UUID, Judgem
 
 
 def keep(session: Session, rows: Iterable[RoadDefect], judgements: Mapping[UUID, Judgement]) -> int:
-    """Store judgements that are new, in the order of ids; how many were."""
+    """Store judgements that are new; how many were. Of neighbourhoods that are held."""
     changed = [
         {
             "id": row.id,
@@ -66,7 +69,6 @@ def keep(session: Session, rows: Iterable[RoadDefect], judgements: Mapping[UUID,
         != (judgements[row.id].verdict.value, judgements[row.id].probability)
     ]
     if changed:
-        changed.sort(key=lambda values: values["id"])
         session.execute(sa.update(RoadDefect), changed)
     return len(changed)
 

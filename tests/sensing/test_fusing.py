@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import h3.api.basic_int as h3
 import numpy as np
@@ -19,6 +20,7 @@ from core.db import transaction
 from core.models import OutboxEvent
 from geo import jurisdictions
 from sensing import clustering, fusing, signal
+from sensing.acting import verdicts
 from sensing.clustering import ROW, TOTAL, Evidence, Rows
 from sensing.models import RoadDefect, RoadRepair, RoadSighting, RoadTotal
 from tests.factories import new_jurisdiction, stored
@@ -27,6 +29,10 @@ from tests.sensing.roads import START, holes
 
 NOW = datetime.fromtimestamp(FIRST_S, UTC) + timedelta(days=30)
 TODAY = clustering.day_of(NOW.timestamp())
+_WAITING = sa.text(
+    "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+    " WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted)"
+)
 HOLES = holes(700.0, 1000.0, 1030.0, 1500.0)
 
 
@@ -125,6 +131,34 @@ def test_workers_at_one_time_leave_what_one_leaves(committed_db: Flask, felt: li
         list(pool.map(one, reversed(felt)))
     with committed_db.app_context(), transaction() as session:
         assert state(session) == alone
+
+
+def test_whoever_judges_holds_nothing_while_waiting_for_a_trip(
+    committed_db: Flask, felt: list[Rows]
+) -> None:
+    with committed_db.app_context(), transaction() as session:
+        new_jurisdiction(session, centre=START)
+        fused_in(session, felt)
+        ids = sorted(row.id for row in stored(session, RoadDefect))
+
+    def judged() -> int:
+        with committed_db.app_context(), transaction() as session:
+            return verdicts.give(session, ids)
+
+    def change(session: Session, identity: UUID) -> None:
+        one = sa.update(RoadDefect).where(RoadDefect.id == identity)
+        session.execute(one.values(version=RoadDefect.version + 1))
+
+    with ThreadPoolExecutor(1) as pool:
+        with committed_db.app_context(), transaction() as adding:
+            fusing.refreshed(adding, felt[0]["cell"].tolist(), now=NOW)
+            change(adding, ids[-1])
+            judging = pool.submit(judged)
+            while not adding.scalar(_WAITING):
+                assert not judging.done()
+            adding.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+            change(adding, ids[0])
+        assert judging.result(timeout=10) > 0
 
 
 def test_what_changed_is_told_once_and_names_no_request(session: Session, felt: list[Rows]) -> None:
