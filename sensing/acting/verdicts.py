@@ -25,21 +25,26 @@ from sensing.models import RoadDefect
 from sensing.policy import RoadPolicy
 from sensing.vocabulary import KnownAs
 
+_KEEP = sa.update(RoadDefect).where(
+    RoadDefect.id == sa.bindparam("judged_id"),
+    RoadDefect.version == sa.bindparam("judged_version"),
+)
+
 
 def give(session: Session, ids: Collection[UUID]) -> int:
     """Judge these defects by what is known of them and of the assets near them; how many changed.
 
     A constant number of statements for any number of defects of a city.
     """
-    are_meant = (RoadDefect.id.in_(list(ids)), RoadDefect.is_present)
-    hold(session, session.scalars(sa.select(RoadDefect.packet).where(*are_meant).distinct()))
     rows = session.scalars(
         sa.select(RoadDefect)
-        .where(*are_meant)
+        .where(RoadDefect.id.in_(list(ids)), RoadDefect.is_present)
         .order_by(RoadDefect.id)
         .execution_options(populate_existing=True)
     ).all()
-    return keep(session, rows, judged(session, rows))
+    judgements = judged(session, rows)
+    hold(session, {row.packet for row in rows})
+    return keep(session, rows, judgements)
 
 
 def judged(session: Session, rows: Iterable[RoadDefect]) -> Mapping[UUID, Judgement]:
@@ -56,10 +61,14 @@ def judged(session: Session, rows: Iterable[RoadDefect]) -> Mapping[UUID, Judgem
 
 
 def keep(session: Session, rows: Iterable[RoadDefect], judgements: Mapping[UUID, Judgement]) -> int:
-    """Store judgements that are new; how many were. Of neighbourhoods that are held."""
+    """Store judgements that are new; how many were. The caller holds the neighbourhoods.
+
+    A defect that changed since it was read keeps its verdict: it is judged again for that change.
+    """
     changed = [
         {
-            "id": row.id,
+            "judged_id": row.id,
+            "judged_version": row.version,
             "verdict": judgements[row.id].verdict.value,
             "probability": judgements[row.id].probability,
         }
@@ -68,9 +77,7 @@ def keep(session: Session, rows: Iterable[RoadDefect], judgements: Mapping[UUID,
         and (row.verdict, row.probability)
         != (judgements[row.id].verdict.value, judgements[row.id].probability)
     ]
-    if changed:
-        session.execute(sa.update(RoadDefect), changed)
-    return len(changed)
+    return session.connection().execute(_KEEP, changed).rowcount if changed else 0
 
 
 def defect_of(row: RoadDefect) -> Defect:
