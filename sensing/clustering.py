@@ -49,6 +49,9 @@ REACH_BASE_M, REACH_M, FARTHEST_REACH_M = 8.0, 17.0, 28.0
 #: Two defects are this far apart, or lie in different directions of travel.
 APART_M = 20.0
 
+#: What a trip changed may change who is best two cells on: those are looked at again, too.
+WIDER_M = 40.0
+
 OCTANTS = 8
 
 #: A bump that the learned detector was at least this sure of counts as felt weakly, one that it
@@ -383,6 +386,20 @@ def defects_on(touched: Indices, near: Totals, today: int, rates: Rates = RATES)
     # At the rim of what was taken, better neighbours may be missing: only the inner ones count.
     inner = set(near["cell"][away <= 1.5 * APART_M].tolist())
     return [defect for defect in found if defect.cell in inner]
+
+
+def widened(touched: Indices, totals: Totals) -> Indices:
+    """The cells, and those within `WIDER_M` of them in which anything was felt; sorted."""
+    felt = totals[(totals["weak"] > 0) | (totals["strong"] > 0)]
+    if not len(felt):
+        return np.unique(touched)
+    middles = _centres(touched)
+    flat = _Plane.about(*middles[0])
+    away, _ = cKDTree(flat.metres(*middles.T)).query(
+        flat.metres(felt["lat"], felt["lon"]), distance_upper_bound=WIDER_M
+    )
+    wider: Indices = np.union1d(touched, felt["cell"][np.isfinite(away)])
+    return wider
 
 
 def packets_of(cells: Indices) -> Indices:

@@ -24,7 +24,6 @@ from uuid import UUID
 import h3.api.basic_int as h3
 import numpy as np
 import sqlalchemy as sa
-from scipy.spatial import cKDTree
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -32,7 +31,7 @@ from core.outbox import Happening, emit_many
 from geo import cells as geo_cells
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
-from geo.measures import Point, degree_lengths_m, distance_m
+from geo.measures import Point, distance_m
 from sensing import clustering, columns, events
 from sensing.arrays import Indices
 from sensing.clustering import ROW, TOTAL, Defect, Rows, Totals
@@ -43,9 +42,6 @@ from sensing.models import RoadDefect, RoadRepair, RoadSighting, RoadTotal
 _STORED = sa.select(*RoadDefect.__table__.columns).where(
     sa.text("packet = ANY(CAST(:packets AS bigint[]))")
 )
-
-#: What a trip changed may change who is best two cells on: those are looked at again, too.
-_WIDER_M = 40.0
 
 #: Ids of defects are made from cell and octant.
 _NAMESPACE = UUID("9b1f7a52-6c0e-4f3a-8d5b-2f6d1c9e7a40")
@@ -197,18 +193,17 @@ def _read(
         felt_only: leave out cells in which nothing was felt in any direction; most are.
     """
     names, name = kind.names or (), table.__tablename__
-    felt = (
-        f" AND cell IN (SELECT cell FROM {name} WHERE packet = ANY(%(packets)s::bigint[])"
-        " AND (weak > 0 OR strong > 0))"
-        if felt_only
-        else ""
-    )
+    wanted = f"{name} WHERE packet = ANY(%(packets)s::bigint[])"
+    if felt_only:
+        wanted = (
+            f"(SELECT DISTINCT packet, cell FROM {wanted} AND (weak > 0 OR strong > 0)) AS felt"
+            f" JOIN {name} USING (packet, cell)"
+        )
     session.flush()
     driver: Any = session.connection().connection.driver_connection
     with driver.cursor(binary=True) as cursor:
         found = cursor.execute(
-            f"SELECT {', '.join(f'array_agg({column})' for column in names)} FROM {name}"
-            f" WHERE packet = ANY(%(packets)s::bigint[]){felt}",
+            f"SELECT {', '.join(f'array_agg({column})' for column in names)} FROM {wanted}",
             {"packets": _array(packets)},
         ).fetchone()
     rows = np.empty(len(found[0] or ()), dtype=kind)
@@ -234,7 +229,7 @@ def _cells_in(packets: Sequence[int]) -> list[int]:
 def _settle(session: Session, touched: Indices, packets: Sequence[int], *, now: datetime) -> Fused:
     """Bring the defects in and about the cells to what the totals now tell."""
     totals = clustering.summed([_read(session, RoadTotal, TOTAL, packets, felt_only=True)])
-    touched = _widened(touched, totals)
+    touched = clustering.widened(touched, totals)
     found = {
         defect_id(defect.cell, defect.octant): defect
         for defect in clustering.defects_on(touched, totals, clustering.day_of(now.timestamp()))
@@ -266,24 +261,6 @@ def _settle(session: Session, touched: Indices, packets: Sequence[int], *, now: 
     places = created | updated | {each: known.jurisdiction_id for each, known in lost.items()}
     _emit(session, places)
     return Fused(tuple(created), tuple(updated), tuple(lost))
-
-
-def _widened(touched: Indices, totals: Totals) -> Indices:
-    """The cells, and those near them in which anything was felt."""
-    felt = totals[(totals["weak"] > 0) | (totals["strong"] > 0)]
-    if not len(felt):
-        return touched
-    middles = np.array([h3.cell_to_latlng(cell) for cell in touched.tolist()])
-    north_m, east_m = degree_lengths_m(float(middles[0, 0]))
-    scale = np.array([north_m, east_m])
-    # Across the antimeridian the difference is taken the short way.
-    places = np.stack([felt["lat"], felt["lon"]], axis=1) - middles[0]
-    places[:, 1] = (places[:, 1] + 180.0) % 360.0 - 180.0
-    middles = middles - middles[0]
-    middles[:, 1] = (middles[:, 1] + 180.0) % 360.0 - 180.0
-    away, _ = cKDTree(middles * scale).query(places * scale, distance_upper_bound=_WIDER_M)
-    wider: Indices = np.union1d(touched, felt["cell"][np.isfinite(away)])
-    return wider
 
 
 def _city_of(point: Point, cities: Sequence[JurisdictionRef]) -> JurisdictionRef | None:

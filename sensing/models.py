@@ -130,6 +130,14 @@ class RoadTotal(Base):
     """A row of `sensing.clustering.TOTAL`: the same over all days, older ones weighing less."""
 
     __tablename__ = "road_totals"
+    __table_args__ = (
+        sa.Index(
+            "ix_road_totals_felt",
+            "packet",
+            "cell",
+            postgresql_where=sa.text("weak > 0 OR strong > 0"),
+        ),
+    )
 
     packet: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
     cell: Mapped[int] = mapped_column(

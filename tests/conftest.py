@@ -288,9 +288,13 @@ def client(app: Flask, session: Session) -> FlaskClient:
 @pytest.fixture
 def committed_db(app: Flask) -> Iterator[Flask]:
     """The application on a database where commits are real; every table is emptied afterwards."""
+    jurisdictions.forget()
+    blocks.forget()
     try:
         yield app
     finally:
+        jurisdictions.forget()
+        blocks.forget()
         with app.app_context():
             db.session.remove()
             with db.engine.begin() as connection:
