@@ -26,6 +26,7 @@ is (`sensing.classifying`).
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -753,8 +754,8 @@ def _centre(cell: int) -> tuple[float, float]:
 
 def _centres(cells: Indices) -> Vectors:
     """(n, 2): latitude and longitude of the middles."""
-    middles = [_centre(cell) for cell in np.asarray(cells).tolist()]
-    return np.array(middles, dtype=np.float64).reshape(-1, 2)
+    middles = itertools.chain.from_iterable(map(_centre, np.asarray(cells).tolist()))
+    return np.fromiter(middles, dtype=np.float64, count=2 * len(cells)).reshape(-1, 2)
 
 
 def _differs(rows: Rows) -> Flags:
