@@ -25,7 +25,6 @@ is (`sensing.classifying`).
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -383,10 +382,9 @@ def defects_on(touched: Indices, near: Totals, today: int, rates: Rates = RATES)
     flat = _Plane.about(*middles[0])
     tree = cKDTree(flat.metres(*middles.T))
     away, _ = tree.query(flat.metres(near["lat"], near["lon"]), distance_upper_bound=4 * APART_M)
-    found = _found(near[np.isfinite(away)], today, rates, BELIEVED, FEWEST_HITS)
     # At the rim of what was taken, better neighbours may be missing: only the inner ones count.
-    inner = set(near["cell"][away <= 1.5 * APART_M].tolist())
-    return [defect for defect in found if defect.cell in inner]
+    inner = near["cell"][away <= 1.5 * APART_M]
+    return _found(near[np.isfinite(away)], today, rates, among=inner)
 
 
 def widened(touched: Indices, totals: Totals) -> Indices:
@@ -444,7 +442,8 @@ def defects(
             until then counts for almost nothing.
         believed, fewest_hits: what is less believed, or felt by fewer trips, is left out.
     """
-    return _found(totals(rows, repaired), today, rates, believed, fewest_hits)
+    told = totals(rows, repaired)
+    return _found(told[_in_felt_cell(told)], today, rates, believed, fewest_hits)
 
 
 def odds(belief: float) -> float:
@@ -458,10 +457,19 @@ def silence_needed(belief: float, *, until: float = 0.1, rates: Rates = RATES) -
 
 
 def _found(
-    rows: Totals, today: int, rates: Rates, believed: float, fewest_hits: int
+    rows: Totals,
+    today: int,
+    rates: Rates,
+    believed: float = BELIEVED,
+    fewest_hits: int = FEWEST_HITS,
+    *,
+    among: Indices | None = None,
 ) -> list[Defect]:
-    """As `defects`, of totals that are summed and sorted."""
-    rows = rows[_in_felt_cell(rows)]
+    """As `defects`, of the totals of cells that were felt, summed and sorted.
+
+    Args:
+        among: tell of these cells only.
+    """
     if not len(rows):
         return []
     pooled = _pooled(rows, today)
@@ -478,6 +486,8 @@ def _found(
     if not len(kept):
         return []
     kept = kept[_is_best(pooled, belief, kept)]
+    if among is not None:
+        kept = kept[np.isin(pooled.cell[kept], among)]
     order = np.lexsort((pooled.octant[kept], pooled.cell[kept], -belief[kept]))
     return [_defect(pooled, index, float(belief[index])) for index in kept[order].tolist()]
 
@@ -654,7 +664,7 @@ class _Plane:
 
 
 def _passes(flat: _Plane, way: Vectors, track: Track, day: int, reach_m: float) -> Rows:
-    """A row for each cell and octant within reach of the way, with one pass."""
+    """A row for each cell and octant within reach of the way, with one pass; sorted by them."""
     octants = octant_of(track.heading_deg)
     # Every second place, ten metres apart, is near enough to all cells within reach: the next ring
     # but one begins 22 m from it.
@@ -667,27 +677,19 @@ def _passes(flat: _Plane, way: Vectors, track: Track, day: int, reach_m: float) 
         about.update(h3.grid_disk(cell, 2 if reach_m > 20.0 else 1))
     cells = np.array(sorted(about), dtype=np.int64)
     middles = flat.metres(*_centres(cells).T)
-    parts: list[tuple[Indices, Indices, Series]] = []
-    for octant in np.unique(octants).tolist():
-        tree = cKDTree(way[octants == octant])
-        away, _ = tree.query(middles, distance_upper_bound=reach_m)
-        near = np.isfinite(away)
-        parts.append((cells[near], np.full(int(near.sum()), octant), away[near]))
-    cell = np.concatenate([part[0] for part in parts])
-    octant = np.concatenate([part[1] for part in parts])
-    away = np.concatenate([part[2] for part in parts])
+    near = cKDTree(middles).sparse_distance_matrix(cKDTree(way), reach_m, output_type="ndarray")
+    nearest = np.full((len(cells), OCTANTS), np.inf)
+    np.minimum.at(nearest, (near["i"], octants[near["j"]]), near["v"])
     # In a bend a trip passes a cell in two octants next to each other: it counts in the nearer, so
     # that nowhere one trip is taken for two.
-    nearest = np.full((len(cells), OCTANTS), np.inf)
-    place = np.searchsorted(cells, cell)
-    nearest[place, octant] = away
+    place, octant = np.nonzero(np.isfinite(nearest))
     before, after = np.roll(nearest, 1, axis=1), np.roll(nearest, -1, axis=1)
     ours = nearest[place, octant]
     single = (ours < before[place, octant]) & (ours <= after[place, octant])
     rows = np.zeros(int(single.sum()), dtype=ROW)
-    rows["cell"], rows["octant"], rows["day"] = cell[single], octant[single], day
+    rows["cell"], rows["octant"], rows["day"] = cells[place[single]], octant[single], day
     rows["passes"] = 1
-    return rows[np.lexsort((rows["octant"], rows["cell"]))]
+    return rows
 
 
 def _with_hits(flat: _Plane, rows: Rows, analysis: Analysis, reach_m: float) -> Rows:
@@ -710,18 +712,17 @@ def _with_hits(flat: _Plane, rows: Rows, analysis: Analysis, reach_m: float) -> 
     )
     headings = octant_of(np.array([bump.heading_deg for bump in bumps]))
     middles = flat.metres(*_centres(rows["cell"]).T)
-    near = cKDTree(middles).query_ball_point(where, reach_m)
     # A row and a bump each: those that may belong together.
-    number = np.repeat(np.arange(len(bumps)), [len(places) for places in near])
-    place = np.concatenate([np.asarray(places, dtype=np.int64) for places in near])
-    turned = np.abs((rows["octant"][place] - headings[number] + 4) % OCTANTS - 4)
-    number, place = number[turned <= 1], place[turned <= 1]
-    apart = where[number] - middles[place]
+    near = cKDTree(middles).sparse_distance_matrix(cKDTree(where), reach_m, output_type="ndarray")
+    turned = np.abs((rows["octant"][near["i"]] - headings[near["j"]] + 4) % OCTANTS - 4)
+    near = near[turned <= 1]
+    place, number = near["i"], near["j"]
     strong = np.array([_strength(bump) == STRONG for bump in bumps])
-    order = np.lexsort((number, np.hypot(*apart.T), ~strong[number], place))
+    order = np.lexsort((number, near["v"], ~strong[number], place))
     place, firsts = np.unique(place[order], return_index=True)
     best = order[firsts]
-    number, offsets = number[best], np.round(apart[best] * 100.0).astype(np.int64)
+    number = number[best]
+    offsets = np.round((where[number] - middles[place]) * 100.0).astype(np.int64)
     rows["strong"][place] = strong[number]
     rows["weak"][place] = ~strong[number]
     errors = np.maximum([bump.error_m for bump in bumps], 1.0)[number]
@@ -745,17 +746,41 @@ def _strength(bump: Bump) -> int:
     return STRONG if Detector.LEARNED in bump.detectors else WEAK
 
 
-# A trip asks for each of its cells three times, and the next trip drives the same streets.
-@functools.lru_cache(maxsize=1 << 15)
-def _centre(cell: int) -> tuple[float, float]:
-    middle: tuple[float, float] = h3.cell_to_latlng(cell)
-    return middle
+class _Middles:
+    """Middles of the cells that were asked for last, sorted by cell.
+
+    A trip asks for the same two thousand cells five times; arrays answer at once for all of them.
+    """
+
+    #: Then it begins anew: to put cells into longer arrays costs more than to ask H3 for them.
+    MOST = 1 << 14
+
+    def __init__(self) -> None:
+        # Both at once, so that no thread sees the cells of one and the middles of another.
+        self._known: tuple[Indices, Vectors] = (np.empty(0, np.int64), np.empty((0, 2)))
+
+    def of(self, cells: Indices) -> Vectors:
+        """(n, 2): latitude and longitude of each."""
+        known, middles = self._known
+        places = np.searchsorted(known, cells)
+        is_known = np.append(known, -1)[places] == cells
+        if not is_known.all():
+            unknown = np.unique(cells[~is_known])
+            if len(known) + len(unknown) > self.MOST:
+                known, middles = known[:0], middles[:0]
+                unknown = np.unique(cells)
+            found = itertools.chain.from_iterable(map(h3.cell_to_latlng, unknown.tolist()))
+            fresh = np.fromiter(found, np.float64, 2 * len(unknown)).reshape(-1, 2)
+            places = np.searchsorted(known, unknown)
+            known = np.insert(known, places, unknown)
+            middles = np.insert(middles, places, fresh, axis=0)
+            self._known = known, middles
+            places = np.searchsorted(known, cells)
+        answer: Vectors = middles[places]
+        return answer
 
 
-def _centres(cells: Indices) -> Vectors:
-    """(n, 2): latitude and longitude of the middles."""
-    middles = itertools.chain.from_iterable(map(_centre, np.asarray(cells).tolist()))
-    return np.fromiter(middles, dtype=np.float64, count=2 * len(cells)).reshape(-1, 2)
+_centres = _Middles().of
 
 
 def _differs(rows: Rows) -> Flags:
