@@ -32,7 +32,7 @@ def register_features(app: Flask, json_api: Api) -> None:
     from notifications.views import blueprint as notifications
     from open311 import views as open311
     from open311.downstream_views import blueprint as downstream
-    from open311.forwarding_views import blueprint as forwardings
+    from open311.forwarding.views import blueprint as forwardings
     from reports import own
     from reports.checking_views import blueprint as checks
     from reports.intake_views import blueprint as intake

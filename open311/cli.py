@@ -14,11 +14,12 @@ from core.clock import utc_now
 from core.db import reading, transaction
 from core.outgoing import Allowance, OutgoingRefusedError, check_url
 from geo.models import Jurisdiction
-from open311 import checking, forwarding
+from open311 import checking
 from open311.checking import Mark
 from open311.client import Address
 from open311.downstream import endpoint_named, endpoints, webhook_secret, webhook_url
 from open311.downstream_models import DownstreamEndpoint, Forwarding
+from open311.forwarding import queueing
 from open311.rules import ForwardingState
 from reports.models import ServiceRequest
 
@@ -146,7 +147,7 @@ def retry(numbers: tuple[int, ...], jurisdiction: str | None, *, surely_absent: 
                     Jurisdiction, Jurisdiction.id == ServiceRequest.jurisdiction_id
                 ).where(Jurisdiction.code == jurisdiction)
             ids = list(session.scalars(wanted))
-        again = forwarding.retry(session, ids, now=utc_now(), is_surely_absent=surely_absent)
+        again = queueing.retry(session, ids, now=utc_now(), is_surely_absent=surely_absent)
     click.echo(f"handed over again: {len(again)}")
 
 

@@ -41,7 +41,7 @@ from open311.downstream_models import (
     DownstreamUpdate,
     Forwarding,
 )
-from open311.forwarding import tell_staff, without_people
+from open311.forwarding.notes import tell_staff, without_people
 from open311.rules import (
     Because,
     ForwardingState,

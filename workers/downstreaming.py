@@ -19,9 +19,10 @@ from sqlalchemy.orm import Session
 from core.clock import utc_now
 from core.db import transaction
 from core.outgoing import Allowance
-from open311 import forwarding, polling
+from open311 import polling
 from open311.client import Remote
 from open311.downstream import Endpoint
+from open311.forwarding import calling, claiming, health, queueing, recording
 from open311.polling import Heard, Round
 from workers.reacting import Counts, is_transient, place_of
 
@@ -37,12 +38,12 @@ def hand_over(ids: Collection[UUID] | None) -> Counts:
     """Carry out one batch of forwardings that are due: of these, or of all."""
     settings = current_app.extensions["settings"]
     with transaction() as session:
-        jobs = forwarding.claim(session, now=utc_now(), base_url=settings.base_url, ids=ids)
+        jobs = claiming.claim(session, now=utc_now(), base_url=settings.base_url, ids=ids)
     if not jobs:
         return {}
-    outcomes = forwarding.carry_out(jobs, remote_of, now=utc_now())
+    outcomes = calling.carry_out(jobs, remote_of, now=utc_now())
     with transaction() as session:
-        counts = forwarding.record(session, outcomes, now=utc_now())
+        counts = recording.record(session, outcomes, now=utc_now())
     return {"claimed": len(jobs), **counts}
 
 
@@ -53,7 +54,7 @@ def hand_over_due() -> int:
     while time.monotonic() < stop_at:
         claimed = hand_over(None).get("claimed", 0)
         total += claimed
-        if claimed < forwarding.BATCH:
+        if claimed < queueing.BATCH:
             break
     return total
 
@@ -113,7 +114,7 @@ def _take_in(one: Round, heard: Heard) -> int:
         is_whole = is_whole and None not in outcomes
     with transaction() as session:
         polling.note_missing(session, endpoint, heard.missing, now=utc_now())
-        forwarding.note_health(session, endpoint.id, heard.results, now=utc_now())
+        health.note_health(session, endpoint.id, heard.results, now=utc_now())
         polling.finish(session, one, is_whole=is_whole, now=utc_now())
     return outcomes.count("news")
 

@@ -28,7 +28,7 @@ from notifications import announcing, delivery, gathering, queueing
 from notifications.channels import open_carriers
 from notifications.links import Links
 from notifications.messages import Sent
-from open311 import forwarding
+from open311.forwarding import queueing as forwarding
 from reports import asset_linking, comparing, locating
 from reports import events as report_events
 from reports import triage as triaging

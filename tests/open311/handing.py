@@ -16,11 +16,12 @@ from accounts.models import Team
 from core.clock import utc_now
 from core.outgoing import Allowance
 from geo.models import Jurisdiction
-from open311 import forwarding, polling
+from open311 import polling
 from open311.client import Remote
 from open311.downstream import Endpoint, EndpointSpec, endpoints, load_endpoints
 from open311.downstream_models import DownstreamEndpoint, Forwarding, ForwardingAttempt
-from open311.forwarding import Job, Outcome
+from open311.forwarding import calling, claiming, health, queueing, recording
+from open311.forwarding.jobs import Job, Outcome
 from reports.models import Note, Service, ServiceRequest
 from reports.vocabulary import NoteKind, Status
 from tests.factories import new_jurisdiction, new_report, new_service, new_team, stored
@@ -71,18 +72,18 @@ class Handing:
         return new_report(self.session, self.service, **(given | values))
 
     def queue(self, *reports: ServiceRequest, is_routed: bool = True) -> list[UUID]:
-        return forwarding.enqueue(
+        return queueing.enqueue(
             self.session, {report.id: is_routed for report in reports}, now=self.now
         )
 
     def claim(self, **options: Any) -> list[Job]:
-        return forwarding.claim(self.session, now=self.now, base_url=BASE, **options)
+        return claiming.claim(self.session, now=self.now, base_url=BASE, **options)
 
     def carry_out(self, jobs: Sequence[Job], **options: Any) -> list[Outcome]:
-        return forwarding.carry_out(jobs, self.remote, now=self.now, **options)
+        return calling.carry_out(jobs, self.remote, now=self.now, **options)
 
     def record(self, outcomes: Sequence[Outcome]) -> Counter[str]:
-        return forwarding.record(self.session, outcomes, now=self.now, jitter=lambda: 0.5)
+        return recording.record(self.session, outcomes, now=self.now, jitter=lambda: 0.5)
 
     def step(self) -> Counter[str]:
         """One batch, whole."""
@@ -127,7 +128,7 @@ class Handing:
                 counts[polling.take_status(self.session, one.endpoint, found, now=self.now)] += 1
             polling.note_missing(self.session, one.endpoint, heard.missing, now=self.now)
             counts["missing"] += len(heard.missing)
-            forwarding.note_health(self.session, one.endpoint.id, heard.results, now=self.now)
+            health.note_health(self.session, one.endpoint.id, heard.results, now=self.now)
             polling.finish(self.session, one, is_whole=heard.is_whole, now=self.now)
         return +counts
 

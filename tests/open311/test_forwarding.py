@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from core.models import OutboxEvent
 from core.outgoing import NOTHING_ALLOWED
-from open311 import forwarding
 from open311.downstream import EndpointSpec, ServiceMap, load_endpoints
+from open311.forwarding import queueing
 from open311.rules import CIRCUIT_OPENS_AFTER, MAX_FAILURES, ListStyle
 from reports.vocabulary import PhotoState, Status
 from tests.factories import COMEDIE, new_follower, new_photo, new_service, new_team, stored
@@ -369,7 +369,7 @@ def test_a_system_without_a_list_is_asked_about_by_a_person(
 
     # Somebody asked there: they do not have it.
     foreign.requests.clear()
-    forwarding.retry(handing.session, [report.id], now=handing.now, is_surely_absent=True)
+    queueing.retry(handing.session, [report.id], now=handing.now, is_surely_absent=True)
     handing.run(hours=2)
     assert foreign.stored() == [report.description]
     assert handing.attempts_of(report) == ["absent", "taken"]
@@ -407,7 +407,7 @@ def test_a_refusal_is_a_persons_job_with_their_words(
     # The endpoint is well; it only did not want this one.
     assert handing.endpoint_row.failures == 0
 
-    forwarding.retry(handing.session, None, now=handing.now)
+    queueing.retry(handing.session, None, now=handing.now)
     assert handing.step() == {"sent": 1}
 
 
@@ -599,7 +599,7 @@ def test_a_token_that_never_becomes_an_id_is_a_persons_job(
     assert "(jeton t1)" in handing.notes_of(report)[0]
     assert len(foreign.posts) == 1
     foreign.answer_tokens()
-    forwarding.retry(handing.session, [report.id], now=handing.now)
+    queueing.retry(handing.session, [report.id], now=handing.now)
     handing.run(hours=1)
     assert handing.forwarding_of(report).remote_id == "1"
 

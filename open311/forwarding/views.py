@@ -24,16 +24,16 @@ from core.clock import utc_now
 from core.db import db, reading
 from core.idempotency import once
 from geo import jurisdictions
-from open311 import taking_over
-from open311.forwarding_schemas import (
+from open311.forwarding import taking_over
+from open311.forwarding.schemas import (
     ForwardingListOut,
     ForwardingOut,
     ForwardingQuery,
     RetryIn,
     SettlementIn,
 )
+from open311.forwarding.taking_over import Seen
 from open311.rules import ForwardingState
-from open311.taking_over import Seen
 from reports import changing
 from reports.changing import author_of
 from reports.models import ServiceRequest

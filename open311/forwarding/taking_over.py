@@ -19,9 +19,11 @@ from accounts.actors import Scope
 from core.errors import ConflictError, NotFoundError
 from core.pagination import BadCursorError, Page, pack, unpack
 from geo.models import Jurisdiction
-from open311 import forwarding
 from open311.downstream import Endpoint, endpoints
 from open311.downstream_models import DownstreamEndpoint, Forwarding, ForwardingAttempt
+from open311.forwarding import queueing
+from open311.forwarding.attempts import close_attempts
+from open311.forwarding.notes import tell_staff
 from open311.rules import AttemptOutcome, ForwardingState
 from open311.telling import Note
 from reports.history import Author
@@ -129,8 +131,8 @@ def again(
     """
     row, endpoint = _taken(session, report, forwarding_id)
     _check_stuck(row)
-    forwarding.retry(session, None, now=now, is_surely_absent=is_surely_absent, only=row.id)
-    forwarding.tell_staff(session, report, endpoint, Note.AGAIN, now, by=by)
+    queueing.retry(session, None, now=now, is_surely_absent=is_surely_absent, only=row.id)
+    tell_staff(session, report, endpoint, Note.AGAIN, now, by=by)
 
 
 def give_to_person(
@@ -148,7 +150,7 @@ def give_to_person(
         raise NotWaitingError(state=row.state)
     row.state, row.last_fault = ForwardingState.STUCK.value, BY_HAND
     session.flush()
-    forwarding.tell_staff(session, report, endpoint, Note.BY_HAND, now, by=by)
+    tell_staff(session, report, endpoint, Note.BY_HAND, now, by=by)
 
 
 def settle(
@@ -174,14 +176,14 @@ def settle(
     if remote_id is None:
         row.state = ForwardingState.CANCELLED.value
     else:
-        forwarding.close_attempts(session, [row.id], AttemptOutcome.FOUND, now)
+        close_attempts(session, [row.id], AttemptOutcome.FOUND, now)
         row.state, row.remote_id, row.token = ForwardingState.SENT.value, remote_id, None
         row.failures, row.last_fault, row.last_words = 0, None, None
         row.sent_at = row.sent_at or now
         row.checked_at, row.remote_status = now, "open"
     session.flush()
     kind = Note.SETTLED if remote_id is None else Note.KNOWN_AS
-    forwarding.tell_staff(session, report, endpoint, kind, now, remote_id, by=by)
+    tell_staff(session, report, endpoint, kind, now, remote_id, by=by)
 
 
 def _taken(
