@@ -19,6 +19,7 @@ from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
 from app.embedded import sharing
+from app.evaluating.options import OutFile
 from core.clock import utc_now
 from core.db import reading, transaction
 from core.errors import DomainError
@@ -44,7 +45,7 @@ routing_commands = AppGroup(
 )
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-_OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
+_OUT = OutFile()
 
 #: Commands speak English, whatever the city speaks.
 _LANGUAGE = "en"
@@ -248,7 +249,8 @@ def _catalogue(session: Session, code: str) -> Catalogue:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        # Editors of Windows begin it with a mark that is no word.
+        return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise click.ClickException(f"{file} is not UTF-8.") from error
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from app.evaluating.options import OutFile, zone_named
+from app.evaluating.options import OutFile, require_cases, zone_named
 from core.clock import utc_now
 from reports import case_files
 from reports.case_files import CaseFile, CaseFileError, PastCase
@@ -75,11 +75,12 @@ def duplicates_command(
             if save_model is not None:
                 save_model.write_text(model.as_text(), encoding="utf-8")
         elif model_file is not None:
-            model = Model.load(model_file.read_text(encoding="utf-8"))
+            model = _loaded(model_file)
         else:
             model = default_model()
         decided = _decide(model, clock, file, before)
         _write(file, decided, out)
+        require_cases(cases_file, file)
     except (CaseFileError, ModelError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(
@@ -94,6 +95,13 @@ def _read(path: Path, clock: ZoneInfo) -> CaseFile:
     if file.bad:
         click.echo(f"{path}: {len(file.bad)} rows not understood, first {file.bad[0]}", err=True)
     return file
+
+
+def _loaded(path: Path) -> Model:
+    try:
+        return Model.load(path.read_text(encoding="utf-8"))
+    except (ModelError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: {error}.") from error
 
 
 def _learn(

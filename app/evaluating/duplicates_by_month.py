@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from app.evaluating import figures
-from app.evaluating.options import zone_named
+from app.evaluating.options import require_cases, zone_named
 from core.clock import utc_now
 from core.text import fold
 from geo.measures import distance_m
@@ -55,7 +55,9 @@ def by_month_command(
     """Train on the months before, decide the next, compare: writes DIR/duplicates.md."""
     clock = zone_named(zone)
     try:
-        cases = replaying.in_order(case_files.read(cases_file, clock, now=utc_now()).cases)
+        file = case_files.read(cases_file, clock, now=utc_now())
+        require_cases(cases_file, file)
+        cases = replaying.in_order(file.cases)
         labels = replaying.read_labels(labels_file)
     except CaseFileError as error:
         raise click.ClickException(str(error)) from error
@@ -63,8 +65,15 @@ def by_month_command(
         types = {fold(line) for line in types_file.read_text(encoding="utf-8").splitlines()}
     else:
         types = _common(cases, labels, fewest)
-    out.mkdir(parents=True, exist_ok=True)
     months = sorted({case.opened_at.astimezone(clock).strftime("%Y-%m") for case in cases})
+    if len(months) == 1:
+        raise click.ClickException(
+            f"All cases of {cases_file} are of one month: there is none to judge by another."
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"{out} cannot be made: {error.strerror}.") from error
     tables = []
     lines: dict[str, figures.Points] = {}
     reliable: dict[str, figures.Points] = {}

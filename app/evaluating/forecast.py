@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from app.evaluating.options import zone_named
+from app.evaluating.options import require_cases, zone_named
 from core.clock import utc_now
 from reports import case_files
 from reports.case_files import CaseFileError
@@ -31,6 +31,7 @@ def forecast_command(cases_file: Path, zone: str, area: str | None) -> None:
     clock = zone_named(zone)
     try:
         file = case_files.read(cases_file, clock, now=utc_now())
+        require_cases(cases_file, file)
     except CaseFileError as error:
         raise click.ClickException(str(error)) from error
     for name, way in evaluation.ways(area).items():

@@ -1,4 +1,4 @@
-"""What options of the evaluations mean: the file to write, and the time zone of a file."""
+"""What options of the evaluations mean: the file to write, cases to read, the zone of a file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
+
+from reports.case_files import CaseFile, CaseFileError
 
 
 class OutFile(click.Path):
@@ -27,6 +29,16 @@ class OutFile(click.Path):
         if not os.access(folder, os.W_OK | os.X_OK):
             self.fail(f"there is no folder {str(folder)!r} to write to.", param, ctx)
         return path
+
+
+def require_cases(path: Path, file: CaseFile) -> None:
+    """Stop where there is nothing to decide about, or to compare with.
+
+    Raises:
+        CaseFileError: the file holds no case that was understood.
+    """
+    if not file.cases:
+        raise CaseFileError(f"{path} holds no case.")
 
 
 def zone_named(name: str) -> ZoneInfo:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from app.evaluating.options import OutFile, zone_named
+from app.evaluating.options import OutFile, require_cases, zone_named
 from core.clock import utc_now
 from geo.areas import AreaIndex, AreaRef, AreaShape, PolygonError
 from reports import case_files
@@ -62,8 +62,11 @@ def routing_command(
         train = _read(train_file, zone_info)
         if cases_file is not None and out is not None:
             router = Router.learn(train.cases, zone_info, country=country, subdivision=subdivision)
-            _write(router, _read(cases_file, zone_info), out, zone_info)
+            judged = _read(cases_file, zone_info)
+            _write(router, judged, out, zone_info)
+            require_cases(cases_file, judged)
             return
+        require_cases(train_file, train)
         months = evaluation.rolling(
             train.cases,
             zone_info,
@@ -71,12 +74,19 @@ def routing_command(
             subdivision=subdivision,
             closed_only=closed_only,
         )
+        has_judged = False
         for month in months:
+            has_judged = True
             click.echo(f"\n{month.name}: {month.queue.of} cases, {month.rules} rules")
             _say("department", month.department, month.simple_department)
             _say("queue", month.queue, month.simple_queue)
             _say("due within an hour", month.within_hour, month.simple_within_hour)
             _say("due within a day", month.within_day, month.simple_within_day)
+        if not has_judged:
+            said = f"All cases of {train_file} are of one month: there is none to judge by another."
+            if wards is None:
+                raise CaseFileError(said)
+            click.echo(said, err=True)
         if wards is not None:
             agreed = evaluation.ward_agreement(train.cases, _index(wards, ward_property))
             click.echo(f"\nward by polygon as the record says  {Share(agreed.right, agreed.of)}")
@@ -117,7 +127,10 @@ def _say(what: str, ours: Tally, simple: Tally) -> None:
 
 
 def _index(path: Path, name: str) -> AreaIndex:
-    features = json.loads(path.read_text(encoding="utf-8"))["features"]
+    try:
+        features = json.loads(path.read_text(encoding="utf-8"))["features"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CaseFileError(f"{path} is no GeoJSON file of areas.") from error
     try:
         codes = [str(feature["properties"][name]) for feature in features]
     except KeyError as error:

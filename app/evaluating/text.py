@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import click
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from app.evaluating.options import OutFile, zone_named
 from reports import case_files
@@ -58,7 +59,10 @@ def text_command(
     """
     clock = zone_named(zone)
     if catalogue is not None and cases_file is not None:
-        _judge_catalogue(catalogue, cases_file, clock)
+        try:
+            _judge_catalogue(catalogue, cases_file, clock)
+        except (CaseFileError, OSError) as error:
+            raise click.ClickException(str(error)) from error
         return
     if train_file is None:
         raise click.UsageError("--train is needed, or --catalogue with --cases.")
@@ -118,16 +122,19 @@ def _judge(examples: Sequence[Example], fewest: int, repeats: int) -> None:
 
 def _judge_catalogue(catalogue: Path, cases_file: Path, clock: ZoneInfo) -> None:
     """What a city would be proposed before it has a past."""
-    said = [
-        text
-        for service in YAML(typ="safe").load(catalogue)["services"]
-        for text in of_catalogue(
-            service["code"],
-            service.get("name", {}),
-            service.get("description", {}),
-            service.get("keywords", {}),
-        )
-    ]
+    try:
+        said = [
+            text
+            for service in YAML(typ="safe").load(catalogue)["services"]
+            for text in of_catalogue(
+                service["code"],
+                service.get("name", {}),
+                service.get("description", {}),
+                service.get("keywords", {}),
+            )
+        ]
+    except (YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
+        raise CaseFileError(f"{catalogue} is no services.yaml of a city.") from error
     told = case_files.told(cases_file, clock)
     sifted = sift([Example(case.text, case.label, case.at) for case in told])
     model = prior.of_texts(said)

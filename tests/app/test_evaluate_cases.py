@@ -251,6 +251,50 @@ def test_nothing_to_learn_from_is_said_in_a_sentence(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_a_file_without_a_case_is_a_failure(tmp_path: Path, train: Path) -> None:
+    none, out = written(tmp_path / "none.csv", []), tmp_path / "out.csv"
+    unread = written(tmp_path / "unread.csv", [row(1, opened_at="yesterday")])
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,duplicate,parent_id\n1,1,2\n")
+    for made in (
+        evaluate("duplicates", "--cases", none, "--out", out),
+        evaluate("routing", "--train", train, "--cases", none, "--out", out),
+        evaluate("routing", "--train", none),
+        evaluate("forecast", "--cases", none),
+        evaluate(
+            *("duplicates-by-month", "--cases", none, "--labels", labels, "--out", tmp_path / "d")
+        ),
+    ):
+        assert (made.exit_code, "none.csv holds no case." in made.output) == (1, True)
+    made = evaluate("duplicates", "--cases", unread, "--out", out)
+    assert (made.exit_code, "line 2: opened_at is no date" in made.output) == (1, True)
+    assert [each[0] for each in answers(out)[1:]] == ["1"]
+
+
+def test_one_month_cannot_be_judged_by_another(tmp_path: Path) -> None:
+    month = written(tmp_path / "month.csv", [row(number) for number in range(40)])
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,duplicate,parent_id\n1,1,2\n")
+    by_month = ("duplicates-by-month", "--cases", month, "--labels", labels)
+    for made in (
+        evaluate("routing", "--train", month),
+        evaluate(*by_month, "--out", tmp_path / "tables"),
+    ):
+        assert (made.exit_code, "are of one month" in made.output) == (1, True)
+    assert not (tmp_path / "tables").exists()
+
+
+def test_other_files_that_are_none_are_named(tmp_path: Path, train: Path) -> None:
+    strange, out = tmp_path / "strange.txt", tmp_path / "out.csv"
+    strange.write_text("id,opened_at\n")
+    for made in (
+        evaluate("duplicates", "--cases", train, "--model", strange, "--out", out),
+        evaluate("routing", "--train", train, "--wards", strange),
+        evaluate("text", "--catalogue", strange, "--cases", train),
+    ):
+        assert (made.exit_code, f"Error: {strange}" in made.output) == (1, True), made.output
+
+
 def _texts(folder: Path) -> Path:
     path = folder / "texts.csv"
     things = {"Lamp": "lamp dark light", "Hole": "hole road deep", "Tree": "tree branch fallen"}

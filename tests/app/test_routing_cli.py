@@ -138,3 +138,17 @@ def test_rules_for_another_city_are_refused_and_nothing_changes(
     assert "line 1 at “firemen”: there is no team of this code" in refused.output
     assert flask(committed_db, "history", *here).output == ""
     assert flask(committed_db, "show", "--jurisdiction", "nowhere").exit_code == 1
+
+
+def test_a_folder_that_is_not_there_is_said_before_anything_is_learned(
+    app: Flask, cases: Path, tmp_path: Path
+) -> None:
+    for option in ("--out", "--levels"):
+        made = flask(app, "learn", "--cases", str(cases), option, str(tmp_path / "none" / "x"))
+        assert (made.exit_code, "there is no folder" in made.output) == (2, True)
+
+
+def test_the_mark_that_editors_put_first_is_no_word(app: Flask, tmp_path: Path) -> None:
+    path = tmp_path / "new.rules"
+    path.write_text(RULES, encoding="utf-8-sig")
+    assert flask(app, "check", str(path)).exit_code == 0
