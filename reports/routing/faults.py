@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 
 from reports.routing.rules import Place, Rule, Subject
 
+#: A fault repeats so many characters of the word that it is about.
+LONGEST_WORD = 60
+
 
 class FaultCode(enum.StrEnum):
     """What may be wrong; stable, for programs are told it too."""
@@ -81,6 +84,7 @@ class RuleFault:
     """What is wrong, where, and at which word.
 
     Attributes:
+        word: as it stands there; of a very long one the beginning, and "…".
         values: what the words for this code name beside the word itself.
     """
 
@@ -93,9 +97,11 @@ class RuleFault:
 
 def fault_at(place: Place, word: str, code: FaultCode, /, **values: Value) -> RuleFault:
     """What is wrong with the word at that place."""
+    if len(word) > LONGEST_WORD:
+        word = word[: LONGEST_WORD - 1] + "…"
     return RuleFault(place.line, place.column, word, code, values)
 
 
 def fault_of(rule: Rule, code: FaultCode, /, **values: Value) -> RuleFault:
-    """What is wrong with a rule as a whole: it is told at its name, in its first line."""
-    return RuleFault(rule.line, 1, rule.code, code, values)
+    """What is wrong with a rule as a whole: it is told at its name."""
+    return fault_at(rule.place, rule.code, code, **values)

@@ -142,7 +142,8 @@ def parse(text: str) -> tuple[Rule, ...]:
         kind = _STATEMENT.match(statement)
         if kind is None:
             word = statement.split()[0]
-            faults.append(fault_at(Place(line, 1), word, FaultCode.STRANGE_BEGINNING))
+            place = Place(line, statement.index(word) + 1)
+            faults.append(fault_at(place, word, FaultCode.STRANGE_BEGINNING))
             continue
         try:
             rules.append(_parse_statement(kind[1], line, statement))
@@ -249,24 +250,26 @@ class _Reader:
     def read(self, tree: lark.Tree[lark.Token]) -> Rule:
         if tree.data == OTHERWISE:
             code, conditions = OTHERWISE, tuple[Condition, ...]()
+            place = Place(self.line, 1)
         else:
-            code = str(tree.children[0])
+            name = _token(tree.children[0])
+            code, place = str(name), _place(name)
             conditions = tuple(self._condition(_tree(child)) for child in tree.children[1:-1])
         actions = _tree(tree.children[-1])
         faults: list[RuleFault] = []
         found: dict[str, Any] = {}
         for node in map(_tree, actions.children):
-            name = str(node.data)
+            action = str(node.data)
             first = _first_token(node)
-            if name in found:
-                faults.append(_fault(first, FaultCode.REPEATED_ACTION, action=name))
+            if action in found:
+                faults.append(_fault(first, FaultCode.REPEATED_ACTION, action=action))
                 continue
             try:
-                found[name] = getattr(self, f"_{name}")(node)
+                found[action] = getattr(self, f"_{action}")(node)
             except RuleSyntaxError as error:
                 faults.extend(error.faults)
         if "team" not in found and not faults:
-            faults.append(fault_at(Place(self.line, 1), code, FaultCode.NO_TEAM))
+            faults.append(fault_at(place, code, FaultCode.NO_TEAM))
         if faults:
             raise RuleSyntaxError(faults)
         team, team_place = found["team"]
@@ -283,6 +286,7 @@ class _Reader:
             copies=copies,
             line=self.line,
             text=self.text,
+            place=place,
             team_place=team_place,
             person_place=person_place,
             copy_places=copy_places,
@@ -370,6 +374,12 @@ def _check_days(tokens: Sequence[lark.Token]) -> None:
 def _tree(child: Any) -> lark.Tree[lark.Token]:
     if not isinstance(child, lark.Tree):
         raise TypeError(f"expected a tree, got {child!r}")
+    return child
+
+
+def _token(child: Any) -> lark.Token:
+    if not isinstance(child, lark.Token):
+        raise TypeError(f"expected a token, got {child!r}")
     return child
 
 

@@ -119,6 +119,7 @@ class Rule:
         person: the e-mail address of the member of staff who gets it in hand, if any.
         copies: codes of teams and e-mail addresses that are told of it.
         text: the statement as a person wrote it, without surrounding comments.
+        place: of its name.
     """
 
     code: str
@@ -131,6 +132,7 @@ class Rule:
     copies: tuple[str, ...] = ()
     line: int = 0
     text: str = ""
+    place: Place = field(default=Place(0, 0), compare=False, repr=False)
     team_place: Place = field(default=Place(0, 0), compare=False, repr=False)
     person_place: Place = field(default=Place(0, 0), compare=False, repr=False)
     copy_places: tuple[Place, ...] = field(default=(), compare=False, repr=False)
@@ -190,6 +192,7 @@ def from_data(data: Mapping[str, Any], *, text: str = "", line: int = 0) -> Rule
         copies=tuple(data.get("copies", ())),
         line=line,
         text=text,
+        place=Place(line, 1),
     )
 
 

@@ -128,6 +128,27 @@ def test_a_syntax_fault_names_line_word_and_what_was_expected(
     assert expected[2] in reason
 
 
+def test_a_fault_of_a_rule_points_at_its_name() -> None:
+    text = (
+        "rule  a when group x then team y\nrule a\n when group x then tag y\n  \notherwise team y"
+    )
+    for broken, expected in (
+        (text.replace("tag", "team"), (2, 6, "a")),
+        (text.replace("rule  a", "rule  b"), (2, 6, "a")),
+        ("# first\n\n  hello\notherwise team y", (3, 3, "hello")),
+    ):
+        with pytest.raises(RuleSyntaxError) as caught:
+            parse(broken)
+        [fault] = caught.value.faults
+        assert (fault.line, fault.column, fault.word) == expected
+
+
+def test_a_very_long_word_is_cut() -> None:
+    [(_, word, reason)] = faults(f"rule a {'x' * 5000} group x then team y\notherwise team y")
+    assert (word, len(word)) == ("x" * 59 + "…", 60)
+    assert "x" * 10 not in reason.replace(word, "")
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
