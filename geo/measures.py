@@ -127,7 +127,7 @@ class Box:
         width = radius_m / (_LONGITUDE_DEGREE_M * narrowest) * 1.0001
         if width >= 180:
             return cls(-180.0, south, 180.0, north)
-        return cls(_wrapped(point.lon - width), south, _wrapped(point.lon + width), north)
+        return cls(wrapped(point.lon - width), south, wrapped(point.lon + width), north)
 
     @property
     def crosses_antimeridian(self) -> bool:
@@ -164,7 +164,7 @@ class Box:
 
     def centre(self) -> Point:
         span = self.east - self.west + (360.0 if self.crosses_antimeridian else 0.0)
-        return Point((self.south + self.north) / 2, _wrapped(self.west + span / 2))
+        return Point((self.south + self.north) / 2, wrapped(self.west + span / 2))
 
 
 def distance_m(a: Point, b: Point) -> float:
@@ -203,7 +203,7 @@ def bearing_deg(a: Point, b: Point) -> float:
 def destination(start: Point, heading_deg: float, travelled_m: float) -> Point:
     """Where one arrives from `start` on a geodesic: heading in degrees clockwise from north."""
     found = Geodesic.WGS84.Direct(start.lat, start.lon, heading_deg, travelled_m)
-    return Point(float(found["lat2"]), _wrapped(float(found["lon2"])))
+    return Point(float(found["lat2"]), wrapped(float(found["lon2"])))
 
 
 def degree_lengths_m(lat: float) -> tuple[float, float]:
@@ -228,17 +228,17 @@ def midpoint(points: list[Point]) -> Point:
         raise ValueError("no points")
     first = points[0].lon
     lat = math.fsum(point.lat for point in points) / len(points)
-    east = math.fsum(_wrapped(point.lon - first) for point in points) / len(points)
-    return Point(lat, _wrapped(first + east))
+    east = math.fsum(wrapped(point.lon - first) for point in points) / len(points)
+    return Point(lat, wrapped(first + east))
 
 
 def along(start: Point, end: Point, step_m: float) -> Iterator[Point]:
     """Positions from `start` to `end`, both included, at most `step_m` apart."""
     steps = max(1, math.ceil(exact_distance_m(start, end) / step_m))
-    width = _wrapped(end.lon - start.lon)
+    width = wrapped(end.lon - start.lon)
     for step in range(steps + 1):
         part = step / steps
-        yield Point(start.lat + (end.lat - start.lat) * part, _wrapped(start.lon + width * part))
+        yield Point(start.lat + (end.lat - start.lat) * part, wrapped(start.lon + width * part))
 
 
 def in_space(lat_deg: float, lon_deg: float) -> tuple[float, float, float]:
@@ -254,7 +254,7 @@ def in_space(lat_deg: float, lon_deg: float) -> tuple[float, float, float]:
     )
 
 
-def _wrapped(lon: float) -> float:
+def wrapped(lon: float) -> float:
     """The same meridian from -180 to 180."""
     if -180.0 <= lon <= 180.0:
         return lon

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from geo.measures import Point, degree_lengths_m
+from geo.measures import Point, degree_lengths_m, wrapped
 from sensing.arrays import Flags, Indices, Series, Vectors
 from sensing.traces import Analysis, Bump, Detector, Track
 
@@ -625,7 +625,7 @@ def _defect(pooled: _Pooled, index: int, log_odds: float) -> Defect:
         octant=octant,
         point=Point(
             float(pooled.lat_deg[index] + pooled.north_m[index] / north_m),
-            float(pooled.lon_deg[index] + pooled.east_m[index] / east_m),
+            wrapped(float(pooled.lon_deg[index] + pooled.east_m[index] / east_m)),
         ),
         error_m=max(single, scatter),
         heading_deg=(octant + float(pooled.offset_octant[index])) * 45.0 % 360.0,

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geo.cells import cell_of, centre_of, parent_of
 from geo.measures import Point, distance_m
 from sensing import clustering
 from sensing.arrays import Series
@@ -162,8 +163,6 @@ def test_a_single_trip_makes_no_defect() -> None:
 
 
 def test_packets_are_the_ancestors_that_geo_knows() -> None:
-    from geo.cells import cell_of, parent_of
-
     drawn = random.Random(0)
     for _ in range(50):
         point = Point(drawn.uniform(-80, 80), drawn.uniform(-179, 179))
@@ -188,6 +187,19 @@ def test_a_street_on_the_antimeridian_is_one_street() -> None:
         )
     )
     assert len(rows) > 50
+
+
+def test_bumps_of_a_cell_on_the_antimeridian_may_lie_beyond_it() -> None:
+    cell = cell_of(Point(-16.8, 179.99995), clustering.RESOLUTION)
+    rows = np.zeros(1, dtype=clustering.ROW)
+    rows["cell"], rows["octant"], rows["day"] = cell, 2, TODAY
+    rows["passes"] = rows["strong"] = 6
+    weight = 6 * clustering.WEIGHT_UNIT
+    rows["weight"], rows["east"], rows["square"] = weight, weight * 2_000, weight * 2_000**2
+    (found,) = clustering.defects(rows, today=TODAY)
+    middle = centre_of(cell)
+    assert middle.lon > 0 > found.point.lon
+    assert distance_m(middle, found.point) == pytest.approx(20.0, abs=0.1)
 
 
 def test_silence_that_is_needed_to_call_it_fixed_is_counted() -> None:
