@@ -19,7 +19,7 @@ from reports.vocabulary import Status
 from sensing import fusing
 from sensing.acting import weighing
 from sensing.acting.models import DefectCase
-from sensing.acting.rules import fact_of, next_state
+from sensing.acting.rules import LIVE, fact_of, next_state
 from sensing.acting.vocabulary import CaseState
 from sensing.clustering import day_of, packets_about
 from sensing.holding import hold
@@ -48,7 +48,7 @@ def follow(session: Session, report_ids: Collection[UUID], *, now: datetime) -> 
     for case, status, resolved_at, updated_at in rows:
         fact = fact_of(Status(status), was_repaired=resolved_at is not None)
         after = None if fact is None else next_state(CaseState(case.state), fact)
-        if after is not None:
+        if after is not None and not _is_in_hand(session, case, after):
             enter(session, case, after, at=resolved_at or updated_at, now=now)
             moved += 1
     if rows:
@@ -56,6 +56,22 @@ def follow(session: Session, report_ids: Collection[UUID], *, now: datetime) -> 
         concerned = {case.report_id for case, *_ in rows} | set(report_ids)
         weighing.weigh(session, concerned, now=now)
     return moved
+
+
+def _is_in_hand(session: Session, case: DefectCase, after: CaseState) -> bool:
+    """Whether a case would come to life again for a defect of which another is alive.
+
+    A hole that came back after its repair has a request of its own; who opens the old one again
+    has two, and the trips speak for the one that they speak for.
+    """
+    if CaseState(case.state) in LIVE or after not in LIVE:
+        return False
+    other = sa.select(DefectCase.id).where(
+        DefectCase.defect_id == case.defect_id,
+        DefectCase.id != case.id,
+        DefectCase.state.in_([state.value for state in LIVE]),
+    )
+    return session.scalar(other.limit(1)) is not None
 
 
 def enter(

@@ -100,6 +100,7 @@ def act(
         and policy.is_enough(belief=row.belief, severity=row.severity, hits=row.hits)
     ]
     _lock(session, catalogue, service, worth, now)
+    _hold_cases(session, place, worth)
     opened = strengthened = 0
     for row in worth:
         case = _case_at(session, row, now)
@@ -169,6 +170,21 @@ def _lock(
     finding.take_locks(session, keys)
 
 
+def _hold_cases(session: Session, place: JurisdictionRef, rows: Sequence[RoadDefect]) -> None:
+    """Keep the city's cases as they are until the end of the transaction.
+
+    All at once and by id, as `sensing.acting.following` does: who took them one by one, by place,
+    would wait for somebody who waits for them.
+    """
+    if rows:
+        session.execute(
+            sa.select(DefectCase.id)
+            .where(DefectCase.jurisdiction_id == place.id)
+            .order_by(DefectCase.id)
+            .with_for_update()
+        )
+
+
 def _case_at(session: Session, row: RoadDefect, now: datetime) -> DefectCase | None:
     """The case whose place this is: a live one, else one that was dismissed a short while ago."""
     point = Point(row.lat, row.lon)
@@ -191,7 +207,7 @@ def _case_at(session: Session, row: RoadDefect, now: datetime) -> DefectCase | N
                 ),
             ),
         )
-        .with_for_update()
+        .execution_options(populate_existing=True)
     ).all()
     here = [
         case
@@ -202,6 +218,8 @@ def _case_at(session: Session, row: RoadDefect, now: datetime) -> DefectCase | N
     here.sort(
         key=lambda case: (
             case.state == CaseState.DISMISSED,
+            # Its own first: another one that took its name would be the second of that name.
+            case.defect_id != row.id,
             distance_m(point, Point(case.lat, case.lon)),
             case.id,
         )

@@ -14,6 +14,7 @@ from core.db import db, transaction
 from core.models import OutboxEvent
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
+from geo.measures import destination
 from reports import lifecycle
 from reports.changing import Words
 from reports.duplicates import joining
@@ -24,7 +25,7 @@ from sensing.acting import cases, following, opening, verifying
 from sensing.acting.models import DefectCase
 from sensing.acting.vocabulary import CaseState
 from sensing.models import RoadDefect, RoadRepair
-from tests.factories import new_report, new_team
+from tests.factories import COMEDIE, new_report, new_team
 from tests.sensing.defects import (
     BASE_URL,
     SECRET,
@@ -38,6 +39,12 @@ from tests.sensing.defects import (
 )
 
 STAFF = Author(ActorKind.STAFF)
+
+#: Whether somebody waits for the transaction that asks.
+_WAITED_FOR = sa.text(
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted"
+    " AND transactionid::text = pg_current_xact_id_if_assigned()::xid::text)"
+)
 
 
 @pytest.fixture
@@ -247,6 +254,56 @@ def test_several_workers_at_the_same_instant_open_one_request(committed_db: Flas
         assert session.scalar(sa.select(sa.func.count()).select_from(DefectCase)) == 1
         submitted = sa.select(sa.func.count()).where(OutboxEvent.name == "report.submitted")
         assert session.scalar(submitted) == 1
+
+
+def test_an_old_request_opened_again_leaves_the_case_to_the_new_one(
+    session: Session, place: JurisdictionRef, case: DefectCase, move: Callable[..., None]
+) -> None:
+    move(Status.RESOLVED)
+    case.state = CaseState.CONFIRMED.value
+    defect = session.get_one(RoadDefect, case.defect_id)
+    defect.is_present, defect.version = True, defect.version + 1
+    session.flush()
+    opening.act(session, place, now=at(TODAY + 30), secret=SECRET, base_url=BASE_URL)
+    assert [each.state for each in cases_of(session)] == [CaseState.CONFIRMED, CaseState.OPEN]
+
+    move(Status.REOPENED, TODAY + 31)
+
+    assert [each.state for each in cases_of(session)] == [CaseState.CONFIRMED, CaseState.OPEN]
+
+
+def test_a_round_and_who_follows_requests_do_not_wait_in_a_circle(committed_db: Flask) -> None:
+    with committed_db.app_context(), transaction() as session:
+        place, _ = new_road_city(session)
+        away = destination(COMEDIE, 0.0, 200.0)
+        # The second case is that of the first defect of the next round.
+        made = sorted(
+            (new_defect(session, place), new_defect(session, place, point=away)),
+            key=lambda each: each.id,
+        )
+        made[0].acted_version = made[0].version
+        opening.act(session, place, now=at(TODAY), secret=SECRET, base_url=BASE_URL)
+        made[0].version += 1
+        session.flush()
+        opening.act(session, place, now=at(TODAY + 1), secret=SECRET, base_url=BASE_URL)
+        first, second = (case.id for case in cases_of(session))
+        for defect in made:
+            defect.hits, defect.version = 40, defect.version + 2
+
+    def act() -> opening.Acted:
+        with committed_db.app_context(), transaction() as session:
+            return opening.act(session, place, now=at(TODAY + 2), secret=SECRET, base_url=BASE_URL)
+
+    take = sa.select(DefectCase.id).with_for_update()
+    with ThreadPoolExecutor(1) as pool:
+        with committed_db.app_context(), transaction() as following_:
+            following_.execute(take.where(DefectCase.id == first))
+            acting = pool.submit(act)
+            while not following_.scalar(_WAITED_FOR):
+                assert not acting.done()
+            following_.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+            following_.execute(take.where(DefectCase.id == second))
+        assert acting.result(timeout=10) == opening.Acted(True, opened=0, strengthened=2)
 
 
 def test_the_database_itself_refuses_a_second_live_case(session: Session, case: DefectCase) -> None:

@@ -185,6 +185,21 @@ def test_evidence_that_moves_to_the_next_cell_is_the_same_case(session: Session)
     assert (case.defect_id, case.cell, case.hits) == (other.id, other.cell, 16)
 
 
+def test_a_defect_that_comes_near_another_case_keeps_its_own(session: Session) -> None:
+    place, _ = new_road_city(session)
+    defect = new_defect(session, place)
+    other = new_defect(session, place, point=destination(COMEDIE, 90.0, 26.0))
+    act(session, place)
+    nearer = destination(COMEDIE, 90.0, 4.0)
+    other.lat, other.lon, other.hits, other.version = nearer.lat, nearer.lon, 20, 2
+    session.flush()
+    assert act(session, place, TODAY + 1) == Acted(True, strengthened=1)
+    assert {case.defect_id: case.hits for case in cases_of(session)} == {
+        defect.id: 14,
+        other.id: 20,
+    }
+
+
 def test_both_directions_of_a_street_are_two_defects_of_one_piece_of_work(session: Session) -> None:
     place, _ = new_road_city(session)
     new_defect(session, place)
