@@ -239,9 +239,10 @@ def check_version(version: int) -> None:
     """Hold the request's `If-Match` against the resource's present version.
 
     Raises:
-        StaleError: the client read another version.
+        StaleError: the client read another version, or none that can be read.
     """
-    if request.if_match and not request.if_match.contains(str(version)):
+    # What cannot be read parses to nothing, as no header does; but whoever sent it asked for care.
+    if "If-Match" in request.headers and not request.if_match.contains(str(version)):
         raise StaleError(current=entity_tag(version))
 
 

@@ -373,6 +373,18 @@ WRITES = {
         {"json": {"note": "a"}, "headers": {"If-Match": "garbage"}},
         "manager",
     ),
+    "a version with something after it": Bad(
+        f"POST {REPORTS}/{{report}}/comments",
+        412,
+        {"json": {"note": "a"}, "headers": {"If-Match": '"1"0'}},
+        "manager",
+    ),
+    "no version in the header for it": Bad(
+        f"POST {REPORTS}/{{report}}/comments",
+        412,
+        {"json": {"note": "a"}, "headers": {"If-Match": ""}},
+        "manager",
+    ),
     "a weak version": Bad(
         f"POST {REPORTS}/{{report}}/comments",
         412,
