@@ -36,8 +36,16 @@ from notifications.gathering import Gathered
 from notifications.messages import Carriers, Claimed, Message, NotSent, Result, Sent
 from notifications.models import Delivery, PushSubscription, WebhookEndpoint
 from notifications.queueing import BATCH
-from notifications.rules import ENDPOINT_PATIENCE, MAX_ATTEMPTS, after_failure
-from notifications.vocabulary import Channel, DeliveryState, Fault, RecipientKind
+from notifications.rules import (
+    ENDPOINT_PATIENCE,
+    MAX_ATTEMPTS,
+    OF_ACCOUNTS,
+    QUIET_BY_DEFAULT,
+    after_failure,
+    quiet_of,
+    send_from,
+)
+from notifications.vocabulary import Channel, DeliveryState, Fault, Occasion, RecipientKind
 
 log = structlog.get_logger()
 
@@ -51,10 +59,15 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one claimed delivery; `result` is None when its turn did not come."""
+    """What came of one claimed delivery; `result` is None when its turn did not come.
+
+    Attributes:
+        not_before: when its turn may come, where it must wait for the morning.
+    """
 
     claimed: Claimed
     result: Result | None
+    not_before: datetime | None = None
 
 
 def claim(
@@ -146,7 +159,9 @@ def send_all(
 ) -> list[Outcome]:
     """Make and hand over each message; what came of each. Outside any transaction.
 
-    One that cannot be made or sent does not hold up the others. Carriers are closed at the end.
+    One that cannot be made or sent does not hold up the others. What was queued by day and comes to
+    be sent at night, by a repeat or after a standstill, waits for the morning. Carriers are closed
+    at the end.
     """
     stop_at = time.monotonic() + patience_s
     outcomes: list[Outcome] = []
@@ -154,6 +169,9 @@ def send_all(
         for one in claimed:
             if time.monotonic() > stop_at:
                 outcomes.append(Outcome(one, None))
+                continue
+            if (morning := _morning(one, gathered, now)) is not None:
+                outcomes.append(Outcome(one, None, morning))
                 continue
             outcomes.append(Outcome(one, _send(one, gathered, carriers, now)))
     finally:
@@ -199,7 +217,7 @@ def record(
             .execution_options(synchronize_session=False)
         )
     _record_failures(session, outcomes, now, jitter)
-    _give_back(session, [outcome.claimed for outcome in outcomes if outcome.result is None], now)
+    _give_back(session, [outcome for outcome in outcomes if outcome.result is None], now)
     _record_recipients(session, outcomes, now)
 
 
@@ -224,6 +242,18 @@ def retry_dead(session: Session, ids: Collection[UUID] | None, *, now: datetime)
         ],
     )
     return again
+
+
+def _morning(one: Claimed, gathered: Gathered, now: datetime) -> datetime | None:
+    """When the quiet hours end that keep this message from being sent now; None: nothing does."""
+    if one.channel not in QUIET_BY_DEFAULT or one.event in OF_ACCOUNTS:
+        return None
+    place = gathered.places.get(one.jurisdiction_id)
+    if place is None:
+        return None
+    quiet = quiet_of(one.channel, place.policy)
+    allowed = send_from(Occasion(one.event), now, one.created_at, place.time_zone, quiet)
+    return allowed if allowed > now else None
 
 
 def _send(one: Claimed, gathered: Gathered, carriers: Carriers, now: datetime) -> Result:
@@ -296,19 +326,19 @@ def _record_failures(
     )
 
 
-def _give_back(session: Session, untried: Sequence[Claimed], now: datetime) -> None:
+def _give_back(session: Session, untried: Sequence[Outcome], now: datetime) -> None:
     """Those whose turn did not come have not been tried."""
-    if untried:
+    by_turn: dict[datetime, list[UUID]] = defaultdict(list)
+    for outcome in untried:
+        by_turn[outcome.not_before or now].append(outcome.claimed.id)
+    for turn, ids in by_turn.items():
         session.execute(
             sa.update(Delivery)
-            .where(
-                Delivery.id.in_([one.id for one in untried]),
-                Delivery.state == DeliveryState.SENDING.value,
-            )
+            .where(Delivery.id.in_(ids), Delivery.state == DeliveryState.SENDING.value)
             .values(
                 state=DeliveryState.PENDING.value,
                 attempts=Delivery.attempts - 1,
-                next_attempt_at=now,
+                next_attempt_at=turn,
             )
             .execution_options(synchronize_session=False)
         )

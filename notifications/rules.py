@@ -66,6 +66,18 @@ OF_VOLUNTEERS = frozenset(
     }
 )
 
+#: About somebody's account: a code they wait for, or a warning that must not wait. No hour is quiet
+#: for these.
+OF_ACCOUNTS = frozenset(
+    {
+        Occasion.SIGN_IN,
+        Occasion.CONTACT_PROOF,
+        Occasion.CONTACT_CHANGE,
+        Occasion.INVITATION,
+        Occasion.ACCOUNT_CHANGED,
+    }
+)
+
 #: Reasons for which an adoption ends that are news to its adopter.
 _NEWS_OF_ENDINGS = frozenset({"lapsed", "by_staff"})
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Session
 
+from accounts.models import SignInChallenge
 from core.db import db
 from core.ids import new_id
 from core.models import OutboxEvent
@@ -205,6 +206,52 @@ def test_a_message_that_waited_through_the_night_is_not_sent_when_overtaken(
     send_due(session, folder, now=night + timedelta(hours=9))
     assert only(session).last_fault == "give_up_on_recipient: overtaken"
     assert letters(outbox) == []
+
+
+@pytest.mark.parametrize("is_replayed", [False, True])
+def test_a_text_that_failed_by_day_does_not_ring_at_night(
+    session: Session, is_replayed: bool
+) -> None:
+    report = new_report(session)
+    new_follower(session, report, is_reporter=True, email=None, phone="+33612345678")
+    evening, night, morning = (WEDNESDAY.replace(hour=hour) for hour in (18, 20, 7))
+    event = new_event(
+        "report.status_changed", report.id, report.jurisdiction_id, at=evening, to="resolved"
+    )
+    report.status = "resolved"
+    announce(session, [event], now=evening)
+    fault = Fault.OUR_BUG if is_replayed else Fault.TRY_AGAIN
+    send_due(session, {Channel.SMS: Fake(NotSent(fault, "sms 500"))}, now=evening)
+    if is_replayed:
+        retry_dead(session, None, now=night)
+    carrier = Fake(Sent())
+    send_due(session, {Channel.SMS: carrier}, now=night)
+    waiting = only(session)
+    morning += timedelta(days=1)
+    assert carrier.given == []
+    assert waiting.state == "pending"
+    assert waiting.attempts == (0 if is_replayed else 1)
+    assert waiting.next_attempt_at == morning
+    send_due(session, {Channel.SMS: carrier}, now=morning)
+    assert len(carrier.given) == 1
+
+
+def test_a_code_to_sign_in_is_sent_at_night_too(session: Session) -> None:
+    place = new_jurisdiction(session)
+    night = WEDNESDAY.replace(hour=22)
+    challenge = SignInChallenge(
+        phone="+33612345678",
+        locale="fr",
+        jurisdiction_id=place.id,
+        created_at=night,
+        expires_at=night + timedelta(minutes=15),
+    )
+    session.add(challenge)
+    session.flush()
+    announce(session, [new_event("sign_in.asked", challenge.id, place.id, at=night)], now=night)
+    carrier = Fake(Sent())
+    send_due(session, {Channel.SMS: carrier}, now=night + timedelta(minutes=1))
+    assert len(carrier.given) == 1
 
 
 def test_what_there_was_no_time_for_goes_back_untried(session: Session) -> None:
