@@ -115,6 +115,11 @@ def _queues() -> Iterable[GaugeMetricFamily]:
                 " WHERE state IN ('pending', 'sending') GROUP BY channel"
             )
         ).all()
+        unsent = db.session.execute(
+            sa.text(
+                "SELECT channel, count(*) FROM deliveries WHERE state = 'dead' GROUP BY channel"
+            )
+        ).all()
         forwarded = db.session.execute(
             sa.text(
                 "SELECT jurisdictions.code || '.' || endpoint.code, state, count(*)"
@@ -155,6 +160,14 @@ def _queues() -> Iterable[GaugeMetricFamily]:
     for channel, count in waiting:
         deliveries.add_metric([channel], count)
     yield deliveries
+    dead_deliveries = GaugeMetricFamily(
+        "riverain_deliveries_dead",
+        "Messages given up until an operator sends them again.",
+        labels=["channel"],
+    )
+    for channel, count in unsent:
+        dead_deliveries.add_metric([channel], count)
+    yield dead_deliveries
     forwardings = GaugeMetricFamily(
         "riverain_forwardings",
         "Reports that another system has not got yet: waiting, or stuck until somebody looks.",

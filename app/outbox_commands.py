@@ -14,10 +14,11 @@ from core.db import reading, transaction
 from core.models import DeadLetter, OutboxEvent
 from notifications import delivery
 from notifications.models import Delivery
+from notifications.vocabulary import DeliveryState
 
 outbox_commands = AppGroup("outbox", help="Events between the features and the workers.")
 
-#: Dead letters that `status` lists; the count says how many there are.
+#: Dead letters, and causes of dead messages, that `status` lists; the counts are of all.
 LISTED = 20
 
 
@@ -42,6 +43,17 @@ def status() -> None:
             .where(Delivery.state.in_(["pending", "sending", "dead"]))
             .group_by(Delivery.state)
         ).all()
+        unsent = session.execute(
+            sa.select(
+                Delivery.channel,
+                Delivery.last_fault,
+                sa.func.count(),
+                sa.func.min(Delivery.created_at),
+            )
+            .where(Delivery.state == DeliveryState.DEAD.value)
+            .group_by(Delivery.channel, Delivery.last_fault)
+            .order_by(sa.func.count().desc(), Delivery.channel, Delivery.last_fault)
+        ).all()
         letters = session.execute(
             sa.select(
                 DeadLetter.id,
@@ -64,6 +76,8 @@ def status() -> None:
         f"deliveries: {states.get('pending', 0)} pending, {states.get('sending', 0)} sending,"
         f" {states.get('dead', 0)} dead"
     )
+    for channel, fault, count, since in unsent[:LISTED]:
+        click.echo(f"  dead: {count} by {channel}, oldest {_age(since, now)}: {fault}")
     click.echo(f"dead letters: {len(letters)}")
     for letter in letters[:LISTED]:
         click.echo(

@@ -28,6 +28,7 @@ class Delivery(Base):
             "next_attempt_at",
             postgresql_where=sa.text("state IN ('pending', 'sending')"),
         ),
+        sa.Index("ix_deliveries_dead", "channel", postgresql_where=sa.text("state = 'dead'")),
         sa.Index("ix_deliveries_report_id", "report_id"),
         sa.Index("ix_deliveries_recipient", "recipient_kind", "recipient_id"),
     )

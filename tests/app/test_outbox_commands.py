@@ -84,7 +84,9 @@ def test_retry_sets_going_what_is_named_and_leaves_the_rest(app: Flask) -> None:
 
 
 @pytest.mark.usefixtures("committed_db")
-def test_dead_deliveries_are_sent_again_when_asked_for(app: Flask) -> None:
+def test_dead_deliveries_are_told_with_their_cause_and_sent_again_when_asked_for(
+    app: Flask,
+) -> None:
     now = utc_now()
     with app.app_context(), transaction() as session:
         delivery = Delivery(
@@ -96,12 +98,19 @@ def test_dead_deliveries_are_sent_again_when_asked_for(app: Flask) -> None:
             channel=Channel.EMAIL.value,
             locale="fr",
             state=DeliveryState.DEAD.value,
+            last_fault="our_bug: smtp 535 sign-in",
             created_at=now,
             next_attempt_at=now,
         )
         session.add(delivery)
         session.flush()
         delivery_id = delivery.id
+    shown = outbox_command(app, "status").output
+    assert "deliveries: 0 pending, 0 sending, 1 dead\n" in shown
+    assert "  dead: 1 by email, oldest 0 s ago: our_bug: smtp 535 sign-in\n" in shown.replace(
+        "oldest 1 s", "oldest 0 s"
+    )
+    assert 'riverain_deliveries_dead{channel="email"} 1.0' in app.test_client().get("/metrics").text
     assert outbox_command(app, "retry").output == "0 dead letters run again.\n"
     said = outbox_command(app, "retry", "--deliveries").output
     assert said == "0 dead letters run again.\n1 dead deliveries are sent again.\n"
