@@ -98,10 +98,12 @@ def assign(
         "person_id": person_id and str(person_id),
     }
     report.assignee_id = person_id
+    if team is not None:
+        # Whoever names the team that has it has chosen it, too.
+        report.routed_by = deciding.BY_PERSON
     if is_other_team:
         assert team is not None
         report.team_id = team.id
-        report.routed_by = deciding.BY_PERSON
         report.routing = {"by": "person", "person_id": by.id and str(by.id)}
         report.triaged_at = report.triaged_at or now
         if report.held_since is None:

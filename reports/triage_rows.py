@@ -69,10 +69,15 @@ class Case:
 
     @property
     def is_free(self) -> bool:
-        """Whether rules may say who has it: no person chose its team or the one who has it."""
-        by_rule = (self.row.routing or {}).get("person_id")
-        in_hand = self.row.assignee_id is not None and str(self.row.assignee_id) != by_rule
-        return bool(self.row.routed_by != BY_PERSON) and not in_hand
+        """Whether rules may say who has it: no person chose its team, and nobody took it."""
+        row = self.row
+        by_rule = (row.routing or {}).get("person_id")
+        in_hand = row.assignee_id is not None and str(row.assignee_id) != by_rule
+        # A team took it, nobody by name; what a rule gave to a person is assigned, too.
+        is_taken = row.status == Status.IN_PROGRESS or (
+            row.status == Status.ASSIGNED and row.assignee_id is None
+        )
+        return bool(row.routed_by != BY_PERSON) and not in_hand and not is_taken
 
     @property
     def may_lead(self) -> bool:

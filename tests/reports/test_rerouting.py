@@ -17,14 +17,14 @@ from core.clock import utc_now
 from core.db import transaction
 from core.models import OutboxEvent
 from geo.models import Jurisdiction
-from reports import assignment, correction
+from reports import assignment, correction, lifecycle
 from reports.assignment import Assignment
-from reports.history import SYSTEM
+from reports.history import SYSTEM, Author
 from reports.loading import load_routing_rules
 from reports.models import HistoryEntry, Service, ServiceRequest
 from reports.routing.grammar import parse
 from reports.triage import Triaged, triage
-from reports.vocabulary import Status
+from reports.vocabulary import ActorKind, Status
 from tests.factories import (
     SignedIn,
     new_area,
@@ -133,6 +133,37 @@ def test_a_team_that_a_person_chose_is_kept(session: Session) -> None:
     triage(session, [report.id], now=utc_now())
     assert team_of(session, report) == "desk"
     assert (report.routed_by, report.assignee_id) == ("person", None)
+
+
+def test_a_team_that_a_person_named_again_is_kept(session: Session) -> None:
+    city, hole, _ = new_city(session)
+    agent = actor_of(new_staff(session, city, Role.AGENT), session)
+    report = new_report(session, hole)
+    triage(session, [report.id], now=utc_now())
+    session.refresh(report)
+    given = Assignment(team="roads", is_taken=False)
+    assignment.assign(session, report, given, actor=agent, now=utc_now())
+    assert (report.status, report.routed_by) == (Status.TRIAGED, "person")
+    correction.change_service(session, report, "lamp", by=SYSTEM, now=utc_now())
+    triage(session, [report.id], now=utc_now())
+    assert team_of(session, report) == "roads"
+    assert names(session, report)["report.rerouted"] == 0
+
+
+@pytest.mark.parametrize("status", [Status.ASSIGNED, Status.IN_PROGRESS])
+def test_a_team_that_took_it_in_hand_keeps_it(session: Session, status: Status) -> None:
+    city, hole, _ = new_city(session)
+    agent = actor_of(new_staff(session, city, Role.AGENT), session)
+    report = new_report(session, hole)
+    triage(session, [report.id], now=utc_now())
+    session.refresh(report)
+    by = Author(ActorKind.STAFF, agent.person_id)
+    lifecycle.move(session, report, status, by=by, now=utc_now())
+    assert report.assignee_id is None
+    correction.change_service(session, report, "lamp", by=SYSTEM, now=utc_now())
+    triage(session, [report.id], now=utc_now())
+    assert team_of(session, report) == "roads"
+    assert (report.status, names(session, report)["report.rerouted"]) == (status, 0)
 
 
 def test_who_took_it_in_hand_keeps_it(session: Session) -> None:

@@ -136,14 +136,14 @@ def test_another_service_means_another_team_unless_a_person_chose_it(session: Se
     chosen = new_team(session, city)
     session.expire_all()
     by_person.team_id, by_person.routed_by = chosen.id, "person"
-    by_rule.status = Status.IN_PROGRESS.value
+    by_rule.status = Status.ON_HOLD.value
     for report in (by_rule, by_person):
         report.service_id, report.triaged_at = lamp.id, None
     session.flush()
     triage(session, [by_rule.id, by_person.id], now=utc_now())
     session.expire_all()
     assert by_rule.routing is not None
-    assert (by_rule.status, by_rule.routing["rule"]) == ("in_progress", "otherwise")
+    assert (by_rule.status, by_rule.routing["rule"]) == ("on_hold", "otherwise")
     assert (by_person.team_id, by_person.routed_by) == (chosen.id, "person")
     assert [e.name for e in stored(session, OutboxEvent)][-1] == "report.rerouted"
 
