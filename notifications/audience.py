@@ -25,7 +25,11 @@ from reports.vocabulary import ActorKind, NoteKind
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Somebody who follows a report, as far as choosing channels needs it."""
+    """Somebody who follows a report, as far as choosing channels needs it.
+
+    Attributes:
+        has_left: a reporter who wanted no more messages and asks for them again.
+    """
 
     id: UUID
     report_id: UUID
@@ -36,6 +40,7 @@ class Recipient:
     email: str | None
     phone: str | None
     locale: str
+    has_left: bool = False
 
     @property
     def role(self) -> Role:
@@ -57,10 +62,9 @@ class Origin:
 def concerns(event: Event, occasion: Occasion, one: Recipient, origin: Origin) -> bool:
     """Whether somebody who follows hears of this event."""
     if occasion is Occasion.CONFIRM:
-        return str(one.id) == str(event.data.get("follower_id")) and not (
-            one.is_confirmed or one.is_reporter
-        )
-    if not (one.is_confirmed or one.is_reporter):
+        is_told = not one.has_left if one.is_reporter else one.is_confirmed
+        return str(one.id) == str(event.data.get("follower_id")) and not is_told
+    if one.has_left or not (one.is_confirmed or one.is_reporter):
         return False
     if one.report_id != event.subject_id and occasion in OWN_REPORT_ONLY:
         return False
@@ -189,6 +193,11 @@ def recipients_of(
 ) -> dict[UUID, list[Recipient]]:
     """By report: who follows it, or a report that was joined to it."""
     own = {event.subject_id for event, _ in told if event.subject_id}
+    asking = {
+        follower_id
+        for event, occasion in told
+        if occasion is Occasion.CONFIRM and (follower_id := _uuid(event.data.get("follower_id")))
+    }
     leading = {e.subject_id for e, occasion in told if occasion not in OWN_REPORT_ONLY}
     members = sa.select(
         sa.func.unnest(sa.bindparam("own", list(own), postgresql.ARRAY(sa.Uuid()))).label("id")
@@ -213,10 +222,16 @@ def recipients_of(
             sa.func.coalesce(Follower.email, Person.email).label("email"),
             sa.func.coalesce(Follower.phone, Person.phone).label("phone"),
             Follower.locale,
+            Follower.left_at.is_not(None).label("has_left"),
         )
         .join(concerned, concerned.c.id == Follower.report_id)
         .outerjoin(Person, Person.id == Follower.person_id)
-        .where(Follower.left_at.is_(None))
+        .where(
+            sa.or_(
+                Follower.left_at.is_(None),
+                sa.and_(Follower.is_reporter, Follower.id.in_(asking)),
+            )
+        )
     )
     found: dict[UUID, list[Recipient]] = defaultdict(list)
     for row in rows:

@@ -65,9 +65,11 @@ def _news(known: Gathered, one: Claimed, now: datetime, *, with_html: bool) -> M
         follower = _follower_of(known, browser, one)
     else:
         follower = known.followers.get(UUID(one.recipient_id))
-    if follower is None or follower.left_at is not None:
-        raise _GoneError("left")
     is_confirming = occasion is Occasion.CONFIRM
+    # A reporter who asks for news again has left until they confirm it.
+    is_back = is_confirming and follower is not None and follower.is_reporter
+    if follower is None or (follower.left_at is not None and not is_back):
+        raise _GoneError("left")
     if not (follower.is_reporter or follower.confirmed_at or is_confirming):
         raise _GoneError("not confirmed")
     own = known.reports.get(follower.report_id)

@@ -39,7 +39,8 @@ TOLD: Mapping[Occasion, Mapping[Role, frozenset[Channel]]] = MappingProxyType(
         Occasion.REOPENED: {Role.REPORTER: _ALL, Role.FOLLOWER: _ALL},
         Occasion.NOT_REOPENED: {Role.REPORTER: _ALL, Role.FOLLOWER: _ALL},
         Occasion.NOTE: {Role.REPORTER: _ALL, Role.FOLLOWER: _CHEAP},
-        Occasion.CONFIRM: {Role.FOLLOWER: _WRITTEN},
+        # A reporter who had left and asks for news again.
+        Occasion.CONFIRM: {Role.FOLLOWER: _WRITTEN, Role.REPORTER: _WRITTEN},
     }
 )
 

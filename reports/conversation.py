@@ -317,23 +317,19 @@ def follow(
         follower.confirmed_at = follower.confirmed_at or now
         follower.left_at = None
         session.flush()
-        if follower.is_reporter:
-            # They had taken it back, and tell of it again.
-            session.execute(
-                sa.update(ServiceRequest)
-                .where(ServiceRequest.id == root_id, ServiceRequest.withdrawn_at.is_not(None))
-                .values(withdrawn_at=None)
-                .execution_options(synchronize_session=False)
-            )
+        _tell_again(session, follower)
         evidence.weigh(session, [root_id], now=now)
         return follower.id, Following.FOLLOWING
-    is_told = follower.confirmed_at is not None and follower.left_at is None
-    if is_told or follower.is_reporter or now - follower.created_at < ASK_AGAIN_AFTER:
+    # Reporters are told without confirming; once they left, they come back as everybody does.
+    is_told = follower.left_at is None and (follower.is_reporter or follower.confirmed_at)
+    if is_told or now - follower.created_at < ASK_AGAIN_AFTER:
         return follower.id, Following.ASKED
     if _asked_lately(session, wish.email, now) >= MOST_ASKED_AN_HOUR:
         return follower.id, Following.ASKED
     follower.confirmed_at = None
-    follower.left_at = None
+    if not follower.is_reporter:
+        # A reporter hears nothing before the answer, either: that they left stays.
+        follower.left_at = None
     follower.created_at = now
     session.flush()
     outbox.emit(
@@ -374,6 +370,7 @@ def confirm(
     follower.confirmed_at = follower.confirmed_at or now
     follower.left_at = None
     session.flush()
+    _tell_again(session, follower)
     evidence.weigh(session, [follower.report_id], now=now)
     return follower
 
@@ -425,6 +422,19 @@ def seen_by_all(session: Session, report_id: UUID) -> ServiceRequest:
     if report is None or report.visibility != Visibility.PUBLIC:
         raise NotFoundError
     return report
+
+
+def _tell_again(session: Session, follower: Follower) -> None:
+    """A reporter who had taken the report back, and follows it again, tells of it again."""
+    if follower.is_reporter:
+        session.execute(
+            sa.update(ServiceRequest)
+            .where(
+                ServiceRequest.id == follower.report_id, ServiceRequest.withdrawn_at.is_not(None)
+            )
+            .values(withdrawn_at=None)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _is_there() -> sa.ColumnElement[bool]:

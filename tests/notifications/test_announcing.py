@@ -282,6 +282,22 @@ def test_a_new_follower_is_asked_to_confirm_and_nobody_else_hears_of_it(session:
     assert told(session) == {(str(wishing.id), "confirm", "email"): 1}
 
 
+def test_a_reporter_who_left_is_asked_to_confirm_and_hears_nothing_else(
+    session: Session,
+) -> None:
+    report = new_report(session, status=Status.ASSIGNED)
+    left = new_follower(session, report, is_reporter=True, left_at=WEDNESDAY)
+    other = new_report(session)
+    present = new_follower(session, other, is_reporter=True)
+    city = report.jurisdiction_id
+    events = [
+        new_event("report.followed", one.report_id, city, at=WEDNESDAY, follower_id=str(one.id))
+        for one in (left, present)
+    ]
+    announce(session, [*events, changed(session, report, Status.RESOLVED)], now=WEDNESDAY)
+    assert told(session) == {(str(left.id), "confirm", "email"): 1}
+
+
 def test_somebody_without_email_gets_a_text_and_not_at_night(session: Session) -> None:
     report = new_report(session, status=Status.ASSIGNED)
     new_follower(session, report, is_reporter=True, email=None, phone="+33612345678")

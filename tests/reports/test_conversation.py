@@ -14,6 +14,7 @@ from core.tokens import Purpose, token_for
 from geo.models import Jurisdiction
 from reports import conversation, lifecycle, remarks
 from reports.conversation import Following, NoQuestionError, TooManyAdditionsError, Wish
+from reports.duplicates import evidence
 from reports.history import Author
 from reports.models import Follower, HistoryEntry, Note, Service, ServiceRequest
 from reports.rules import FinishedError, MoveError, WindowClosedError
@@ -369,6 +370,42 @@ def test_who_left_can_come_back_only_by_confirming(
     conversation.follow(session, report, Wish("fr", email=follower.email), now=NOW)
     assert (follower.left_at, follower.confirmed_at) == (None, None)
     assert names(session, report.id) == ["report.followed"]
+
+
+def test_a_reporter_who_took_it_back_comes_back_by_confirming(
+    session: Session, report: ServiceRequest
+) -> None:
+    reporter = new_follower(
+        session, report, is_reporter=True, created_at=NOW - timedelta(days=1), is_confirmed=False
+    )
+    other = new_follower(session, report)
+    conversation.withdraw(session, report, None, now=NOW)
+    session.refresh(reporter)
+    assert (report.status, reporter.left_at) == (Status.RECEIVED, NOW)
+    for _ in range(2):
+        _, state = conversation.follow(session, report, Wish("fr", email=reporter.email), now=NOW)
+        assert state is Following.ASKED
+    assert names(session, report.id) == ["report.followed"]
+    assert (reporter.left_at, report.withdrawn_at) == (NOW, NOW)
+    token = token_for(SECRET, Purpose.CONFIRM, reporter.id, 1)
+    conversation.confirm(session, reporter.id, token, secret=SECRET, now=NOW)
+    session.refresh(report)
+    assert (reporter.left_at, report.withdrawn_at) == (None, None)
+    # They tell of it again: the last who follows it may go.
+    assert other.left_at is None
+    assert evidence.told(session, [report.id])[report.id].people == 2
+
+
+def test_who_only_wants_no_more_letters_closes_nothing(
+    session: Session, report: ServiceRequest
+) -> None:
+    new_follower(session, report, is_reporter=True)
+    last = new_follower(session, report)
+    conversation.withdraw(session, report, None, now=NOW)
+    token = token_for(SECRET, Purpose.LEAVE, last.id, 1)
+    conversation.leave(session, last.id, token, secret=SECRET, now=NOW)
+    session.refresh(report)
+    assert (report.status, report.withdrawn_at) == (Status.RECEIVED, NOW)
 
 
 def test_somebody_must_be_named(session: Session, report: ServiceRequest) -> None:
