@@ -388,7 +388,7 @@ def wrong_units(x: float, y: float, crs: str) -> str | None:
         if is_degrees:
             return None
         if abs(x) <= 90 and abs(y) <= 180:
-            return f"latitude and longitude are swapped: ({x:g}, {y:g})"
+            return f"no latitude is {y:g}; are latitude and longitude swapped? ({x:g}, {y:g})"
         return (
             f"the coordinates are in metres, not in degrees ({x:.0f}, {y:.0f}): "
             f"say which reference system it is with `crs`, for example EPSG:2154"

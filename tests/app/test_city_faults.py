@@ -209,6 +209,7 @@ def test_latin_1_is_told_as_such(folder: Path) -> None:
         (b"no,street,lat,lon\n1,,42.36,-71.06\n", "the street is missing"),
         (b"no,street,lat,lon\nx,Beacon St,42.36,-71.06\n", "the house number has no number"),
         (b"no,street,lat,lon\n1,Beacon St,-71.06,42.36\n", "latitude and longitude are swapped"),
+        (b"no,street,lat,lon\n1,Beacon St,95.36,-71.06\n", "no latitude is 95.36"),
         (b"no,street,lat,lon\n1,Beacon St,900000,236000\n", "in metres, not in degrees"),
         (b"no,street,lat,lon\n1,Beacon St,42.36,-70.0\n", "more than 5 km outside the boundary"),
         (b"no,street,lat,lon\n1,Beacon St,nan,-71.06\n", "“lon” or “lat” is not a number"),
