@@ -322,7 +322,11 @@ def follow(
         return follower.id, Following.FOLLOWING
     # Reporters are told without confirming; once they left, they come back as everybody does.
     is_told = follower.left_at is None and (follower.is_reporter or follower.confirmed_at)
-    if is_told or now - follower.created_at < ASK_AGAIN_AFTER:
+    # A reporter's row is as old as the report, until they ask.
+    has_asked = not (follower.left_at and follower.is_reporter) or (
+        follower.created_at >= follower.left_at
+    )
+    if is_told or (has_asked and now - follower.created_at < ASK_AGAIN_AFTER):
         return follower.id, Following.ASKED
     if _asked_lately(session, wish.email, now) >= MOST_ASKED_AN_HOUR:
         return follower.id, Following.ASKED

@@ -376,7 +376,7 @@ def test_a_reporter_who_took_it_back_comes_back_by_confirming(
     session: Session, report: ServiceRequest
 ) -> None:
     reporter = new_follower(
-        session, report, is_reporter=True, created_at=NOW - timedelta(days=1), is_confirmed=False
+        session, report, is_reporter=True, created_at=NOW - timedelta(minutes=1), is_confirmed=False
     )
     other = new_follower(session, report)
     conversation.withdraw(session, report, None, now=NOW)
