@@ -64,6 +64,16 @@ class Covered:
     reports: int
     road_reports: int
 
+    @property
+    def passes_per_cell(self) -> float | None:
+        """How often a street that was driven over was, in the mean; None where that is unknown.
+
+        A trip counts in `passes` with every cell, so that a long way makes thousands of it.
+        """
+        if self.passes is None or not self.driven_cells:
+            return None
+        return self.passes / self.driven_cells
+
 
 @dataclass(frozen=True, slots=True)
 class CityCoverage:

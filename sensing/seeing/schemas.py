@@ -252,7 +252,9 @@ class CoveredOut(Schema):
     passes = fields.Integer(
         required=True,
         allow_none=True,
-        metadata={"description": "Trips through street cells, summed over the cells."},
+        metadata={
+            "description": "Trips through street cells, summed over the cells: no count of trips."
+        },
     )
     defects = fields.Integer(required=True)
     reports = fields.Integer(

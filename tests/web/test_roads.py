@@ -8,9 +8,11 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
+from geo.cells import cell_of, centre_of, parent_of
 from geo.measures import destination
 from geo.models import Jurisdiction
 from sensing.acting import opening
+from sensing.models import RoadDefect
 from sensing.seeing import coverage
 from tests.factories import COMEDIE, new_area, new_asset, new_asset_kind, new_report
 from tests.sensing.defects import (
@@ -78,6 +80,29 @@ def test_the_page_says_what_is_known_and_what_is_not(
     for each in words:
         assert each in text
     assert "None" not in text
+
+
+@pytest.mark.parametrize(
+    ("lang", "row"),
+    [
+        ("fr", "Toute la ville connu pour l’essentiel 100 % 4,5 0 0 0"),
+        ("en", "The whole city mostly known 100% 4.5 0 0 0"),
+    ],
+)
+def test_trips_are_told_by_cell_and_not_once_for_every_cell(
+    client: FlaskClient, session: Session, lang: str, row: str
+) -> None:
+    place, _ = new_road_city(session)
+    kind = new_asset_kind(session, session.get_one(Jurisdiction, place.id))
+    for step in range(6):
+        # In the middle of a street cell, so that each is one of its own.
+        street = parent_of(cell_of(destination(COMEDIE, 90.0, 100.0 * step)), 11)
+        new_asset(session, kind, point=centre_of(street))
+        cell = cell_of(centre_of(street), 12)
+        driven = RoadDefect(packet=parent_of(cell, 10), cell=cell, octant=0)
+        drive_over(session, driven, TODAY - 1, passes=3 + step % 2 * 3)
+    coverage.recount(session, place, now=at(TODAY))
+    assert row in text_of(client, f"/roads/{place.code}?lang={lang}")
 
 
 @pytest.mark.parametrize("lang", ["fr", "en"])
