@@ -79,7 +79,10 @@ def train_command(
     except (files.FileError, DomainError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     target = out or learned.WEIGHTS
-    training.written(weights, target)
+    try:
+        training.written(weights, target)
+    except OSError as error:
+        raise click.ClickException(f"The weights cannot be written: {error}") from error
     click.echo(f"{target.name}: {record}")
 
 
@@ -93,9 +96,12 @@ def export_traces_command(folder: Path) -> None:
     """
     from sensing import research
 
-    if folder.exists() and any(folder.iterdir()):
-        raise click.ClickException(f"{folder} is not empty.")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise click.ClickException(f"{folder} is not empty.")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"Nothing can be written into {folder}: {error}") from error
     with reading() as session:
         traces = research.kept(session)
     with (folder / "traces.csv").open("w", encoding="utf-8", newline="") as file:

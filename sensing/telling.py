@@ -37,6 +37,14 @@ STATES: Mapping[TripState, Texts] = {
     ),
 }
 
+#: Instead of `ANALYSED`, of a trip whose driver gave it to research: not all of it was deleted.
+KEPT_FOR_RESEARCH = _texts(
+    "The trip was analysed. As you wished, a copy stays for research for a while, without its"
+    " ends, its day and your phone’s key. Thank you.",
+    "Le trajet a été analysé. Comme vous l’avez souhaité, une copie reste quelque temps pour la"
+    " recherche, sans ses deux bouts, sans son jour et sans la clé de votre téléphone. Merci.",
+)
+
 MARKS: Mapping[Mark, Texts] = {
     Mark.G_UNITS: _texts(
         "The accelerations were in g; they were converted to m/s².",
@@ -143,6 +151,11 @@ REASONS: Mapping[str, Texts] = {
         "Ce qui était enregistré du trajet n’a pas pu être relu. Merci de ne pas le renvoyer.",
     ),
 }
+
+
+def state(of: TripState, *, is_kept: bool) -> Texts:
+    """What became of a trip; `is_kept`: research has a copy once it is analysed."""
+    return KEPT_FOR_RESEARCH if is_kept and of is TripState.ANALYSED else STATES[of]
 
 
 def reason(code: str) -> Texts:

@@ -480,10 +480,11 @@ def _trip(
 ) -> Response:
     state = TripState(stored.state)
     reason = stored.reason
+    is_kept = stored.is_research and current_app.extensions["settings"].research_days > 0
     answer = jsonify(
         id=str(upload.given),
         state=state.value,
-        texts=dict(telling.STATES[state]),
+        texts=dict(telling.state(state, is_kept=is_kept)),
         marks=[_note(mark, telling.MARKS[Mark(mark)]) for mark in stored.marks],
         reason=None if reason is None else _note(reason, telling.reason(reason)),
         bumps=stored.bumps,

@@ -76,7 +76,7 @@ def bumps_command(
             _judge_trips(trip_files)
         else:
             _find(trip_files, out, fused)
-    except (FileError, DomainError, ValueError) as error:
+    except (FileError, DomainError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 

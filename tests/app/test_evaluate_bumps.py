@@ -119,3 +119,11 @@ def test_real_clips_are_told_apart_without_their_labels(tmp_path: Path) -> None:
         row["label"] == line.split(",", 1)[0] for row, line in zip(told, hidden, strict=True)
     )
     assert right / len(told) > 0.6
+
+
+def test_a_table_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    trip = shared_file("pittsburgh", "trip1.csv")
+    out = tmp_path / "nowhere" / "o.csv"
+    run = CliRunner().invoke(bumps_command, ["--trips", str(trip), "--out", str(out)])
+    assert run.exit_code == 1
+    assert run.output.splitlines()[-1].startswith("Error: ")

@@ -22,9 +22,10 @@ from accounts.access import EVERYONE, declarations
 from core.db import Base
 from geo import cells
 from geo.measures import Point, distance_m
-from sensing import clustering, keeping
+from sensing import clustering, keeping, telling
 from sensing.cli import export_traces_command
 from sensing.models import DeviceDay, ResearchTrace, RoadDefect, RoadSighting, StoredTrip
+from sensing.vocabulary import TripState
 from tests.factories import new_jurisdiction, stored
 from tests.sensing.phones import csv_of, drive, new_device, send, street
 from tests.sensing.roads import START, holes
@@ -231,6 +232,13 @@ def test_days_of_devices_are_forgotten_the_day_after(
         assert len(stored(session, DeviceDay)) == left
 
 
+def test_traces_that_cannot_be_written_are_told_in_a_sentence(app: Flask, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    run = app.test_cli_runner().invoke(export_traces_command, [str(tmp_path / "file" / "traces")])
+    assert run.exit_code == 1
+    assert run.output.startswith("Error: Nothing can be written into")
+
+
 def test_research_keeps_a_trace_without_its_ends_its_device_and_its_day(
     app: Flask,
     client: FlaskClient,
@@ -239,9 +247,15 @@ def test_research_keeps_a_trace_without_its_ends_its_device_and_its_day(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     device = new_device(client)
-    send(client, device, csv_of(drive(rate_hz=10.0)), research="true")
-    send(client, device, csv_of(drive(rate_hz=10.0, seed=2)))
+    given = send(client, device, csv_of(drive(rate_hz=10.0)), research="true").json["id"]
+    other = send(client, device, csv_of(drive(rate_hz=10.0, seed=2))).json["id"]
     analyse_all(app, session)
+    told = {
+        id_: client.get(f"/api/v1/trips/{id_}", headers=device).json["texts"]
+        for id_ in (given, other)
+    }
+    assert told[given] == telling.KEPT_FOR_RESEARCH
+    assert told[other] == telling.STATES[TripState.ANALYSED]
     [trace] = session.scalars(sa.select(ResearchTrace))
     assert trace.driven_on.day == 1
     out = tmp_path / "traces"
