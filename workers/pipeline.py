@@ -376,8 +376,12 @@ def _causes(events: Sequence[Event]) -> dict[UUID, Event]:
 
 
 def _carriers() -> dict[Any, Any]:
-    """The carriers of this process; they dial when they send and hang up after each batch."""
-    return open_carriers(current_app.extensions["settings"])
+    """Carriers for a batch; they dial when they send and hang up after it.
+
+    Which endpoints did not answer is known to the whole process.
+    """
+    known = current_app.extensions
+    return open_carriers(known["settings"], silent=known.setdefault("silent_endpoints", {}))
 
 
 def _geocoder() -> Geocoder | None:

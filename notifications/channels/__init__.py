@@ -10,7 +10,7 @@ from core.outgoing import Allowance, Outgoing
 from notifications.channels.email import EmailCarrier, Server
 from notifications.channels.folder import FolderCarrier
 from notifications.channels.sms import Gateway, SmsCarrier
-from notifications.channels.webhook import WebhookCarrier
+from notifications.channels.webhook import Silent, WebhookCarrier
 from notifications.messages import Carrier
 from notifications.vocabulary import Channel
 
@@ -36,7 +36,9 @@ class ChannelSettings(Protocol):
     def outgoing_allow(self) -> str: ...
 
 
-def open_carriers(settings: ChannelSettings) -> dict[Channel, Carrier]:
+def open_carriers(
+    settings: ChannelSettings, *, silent: Silent | None = None
+) -> dict[Channel, Carrier]:
     """A carrier for each channel that is set up; nothing is dialled yet.
 
     Without `SMTP_URL` this is no installation that reaches people: e-mail, and text and push
@@ -46,7 +48,9 @@ def open_carriers(settings: ChannelSettings) -> dict[Channel, Carrier]:
         ValueError: a setting is not what it should be; the text names it.
     """
     allow = Allowance.parse(settings.outgoing_allow)
-    carriers: dict[Channel, Carrier] = {Channel.WEBHOOK: WebhookCarrier(Outgoing(allow=allow))}
+    carriers: dict[Channel, Carrier] = {
+        Channel.WEBHOOK: WebhookCarrier(Outgoing(allow=allow), silent)
+    }
     if settings.smtp_url:
         carriers[Channel.EMAIL] = EmailCarrier(Server.parse(settings.smtp_url), settings.mail_from)
     else:

@@ -35,8 +35,8 @@ from notifications.channels.email import EmailCarrier
 from notifications.channels.folder import FolderCarrier
 from notifications.channels.push import PushCarrier
 from notifications.channels.sms import Gateway, SmsCarrier
-from notifications.channels.webhook import WebhookCarrier
-from notifications.messages import Message, NotSent, PushTarget, Sent, WebhookTarget
+from notifications.channels.webhook import Silent, WebhookCarrier
+from notifications.messages import Message, NotSent, PushTarget, Result, Sent, WebhookTarget
 from notifications.rendering import webhook_secret
 from notifications.vocabulary import Channel, Fault
 
@@ -309,6 +309,31 @@ def test_a_webhook_can_be_verified_by_its_receiver(provider: str) -> None:
     first, second = (headers for _, headers, _ in Provider.seen)
     assert first["webhook-id"] == second["webhook-id"]
     carrier.close()
+
+
+def test_an_endpoint_that_does_not_answer_is_left_alone_for_a_minute() -> None:
+    passed = 0.0
+    silent: Silent = {}
+
+    def in_a_batch() -> Result:
+        outgoing = Outgoing(allow=INSIDE, timeout_s=1)
+        carrier = WebhookCarrier(outgoing, silent, monotonic=lambda: passed)
+        try:
+            return carrier.send(note, NOW)
+        finally:
+            carrier.close()
+
+    note = message(
+        channel=Channel.WEBHOOK,
+        target=WebhookTarget("http://127.0.0.1:9/hook", webhook_secret("key", UUID(int=1), 1)),
+    )
+    first = in_a_batch()
+    assert isinstance(first, NotSent)
+    assert first.fault is Fault.TRY_AGAIN
+    passed = 59.0
+    assert in_a_batch() is first
+    passed = 60.0
+    assert in_a_batch() is not first
 
 
 def test_each_version_of_an_endpoint_has_its_own_secret() -> None:
