@@ -48,6 +48,7 @@ _SAID: Mapping[str, Mapping[FaultCode, str]] = {
         FaultCode.UNKNOWN_VALUE: "the attribute has no such value; it has {known}",
         FaultCode.NOT_A_NUMBER: "only a number can be at least or at most",
         FaultCode.NO_WORD: "there is no word between the quotes",
+        FaultCode.CONTRADICTS: "this rule never applies: no report fits all of its conditions",
         FaultCode.NEVER_APPLIES: "this rule never applies: {rules} before it caught every report",
         FaultCode.OVERLAPS: (
             "some reports fit this rule and rule {rule} in line {line}{shared};"
@@ -89,6 +90,9 @@ _SAID: Mapping[str, Mapping[FaultCode, str]] = {
         FaultCode.UNKNOWN_VALUE: "l’attribut n’a pas cette valeur ; il a {known}",
         FaultCode.NOT_A_NUMBER: "seul un nombre peut être « at least » ou « at most »",
         FaultCode.NO_WORD: "il n’y a aucun mot entre les guillemets",
+        FaultCode.CONTRADICTS: (
+            "cette règle ne s’applique jamais : aucun signalement ne remplit toutes ses conditions"
+        ),
         FaultCode.NEVER_APPLIES: (
             "cette règle ne s’applique jamais : avant elle, chaque signalement est déjà pris"
             " par {rules}"

@@ -51,6 +51,7 @@ class FaultCode(enum.StrEnum):
     NOT_A_NUMBER = "not_a_number"
     NO_WORD = "no_word"
     # Of rules that are right and may not do what was meant.
+    CONTRADICTS = "contradicts"
     NEVER_APPLIES = "never_applies"
     OVERLAPS = "overlaps"
 

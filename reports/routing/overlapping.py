@@ -1,8 +1,9 @@
 """Rules that never apply, and rules that get in one another's way. Pure.
 
-1. A rule is unreachable when every report that it fits is caught by an earlier rule. Rules with
+1. A rule that contradicts itself fits no report.
+2. A rule is unreachable when every report that it fits is caught by an earlier rule. Rules with
    several services or areas are looked at one by one, so that several earlier rules together count.
-2. Two rules overlap when some reports fit both and neither is a special case of the other: which
+3. Two rules overlap when some reports fit both and neither is a special case of the other: which
    one gets those depends on the order alone, and that is easily an accident. A special case before
    the general rule is what an order is for, and is not told.
 
@@ -38,6 +39,9 @@ def warnings(rules: Sequence[Rule], group_of: Mapping[str, str]) -> list[RuleFau
     """
     found: list[RuleFault] = []
     for index, rule in enumerate(rules):
+        if _contradicts(rule, group_of):
+            found.append(fault_of(rule, FaultCode.CONTRADICTS))
+            continue
         earlier = rules[:index]
         catching = _catching(rule, earlier, group_of)
         if catching:
@@ -56,6 +60,22 @@ def warnings(rules: Sequence[Rule], group_of: Mapping[str, str]) -> list[RuleFau
             if _overlap(other, rule, group_of) and not _same_actions(other, rule)
         )
     return found
+
+
+def _contradicts(rule: Rule, group_of: Mapping[str, str]) -> bool:
+    """Whether two conditions of the rule exclude one another for certain."""
+    known = [*rule.conditions, *_groups(rule.conditions, group_of)]
+    return any(
+        _exclude(one, other)
+        for one, other in itertools.combinations(known, 2)
+        if (one.subject, one.key) == (other.subject, other.key)
+        # Areas of a layer may overlap, and an attribute may have several values.
+        and (
+            one.subject in _SINGLE
+            or one.negated is not other.negated
+            or one.comparison is not other.comparison
+        )
+    )
 
 
 def _catching(rule: Rule, earlier: Sequence[Rule], group_of: Mapping[str, str]) -> list[Rule]:
@@ -118,13 +138,23 @@ def _follows(given: Condition, wanted: Condition) -> bool:
         return float(given.values[0]) >= float(wanted.values[0])
     if given.comparison is Comparison.AT_MOST:
         return float(given.values[0]) <= float(wanted.values[0])
-    if given.subject is Subject.SEASON:
-        return given.values == wanted.values
     return _all_are(given, wanted)
+
+
+def _is_within(season: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether one stretch of the year lies in the other; both may go over New Year."""
+    (first, last), (other_first, other_last) = season, other
+    if other_first <= other_last:
+        return other_first <= first <= last <= other_last
+    if first <= last:
+        return first >= other_first or last <= other_last
+    return first >= other_first and last <= other_last
 
 
 def _all_are(given: Condition, wanted: Condition) -> bool:
     """Whether each value of the one condition is, or says, one of the other's."""
+    if given.subject is Subject.SEASON:
+        return _is_within(given.values, wanted.values)
     if given.subject is not Subject.WORDS:
         return set(given.values) <= set(wanted.values)
     # As they are looked for: folded, and whoever writes "gas leak" has written "leak".

@@ -177,6 +177,11 @@ EXAMPLES: Mapping[FaultCode, tuple[str, str, str]] = {
         "there is no word between the quotes",
         "il n’y a aucun mot entre les guillemets",
     ),
+    FaultCode.CONTRADICTS: (
+        "rule a when group roads and not group roads then team desk" + END,
+        "this rule never applies: no report fits all of its conditions",
+        "cette règle ne s’applique jamais~: aucun signalement ne remplit toutes ses conditions",
+    ),
     FaultCode.NEVER_APPLIES: (
         "rule a when group roads then team desk\nrule b when service pothole then team roads" + END,
         "this rule never applies: rule a (line 1) before it caught every report",

@@ -42,12 +42,67 @@ def told(text: str) -> list[tuple[int, str, str]]:
             'rule b when not words "leak", "gas" then team y'
         ),
         ('rule a when not words "gas leak" then team x\nrule b when not words "leak" then team y'),
+        (
+            "rule a when from 1 dec to 31 jan then team x\n"
+            "rule b when from 20 dec to 5 jan then team y"
+        ),
+        (
+            "rule a when from 1 dec to 31 jan then team x\n"
+            "rule b when from 2 jan to 5 jan and source app then team y"
+        ),
+        (
+            "rule a when not from 2 jan to 5 jan then team x\n"
+            "rule b when not from 1 jan to 31 mar then team y"
+        ),
     ],
 )
 def test_a_rule_that_an_earlier_one_leaves_nothing_never_applies(text: str) -> None:
     [(line, word, reason)] = told(text)
     assert (line, word) == (2, "b")
     assert "rule a (line 1) before it caught every report" in reason
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["from 1 dec to 31 jan", "from 1 jan to 30 jun", "from 5 jan to 20 dec"],
+)
+def test_a_season_that_reaches_beyond_another_still_applies(first: str) -> None:
+    assert (
+        told(f"rule a when {first} then team x\nrule b when from 20 dec to 5 feb then team y") == []
+    )
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        "service pothole and service lamp",
+        "service pothole and group lights",
+        "service pothole and not service pothole, lamp",
+        "during working hours and outside working hours",
+        "in wards: w1 and not in wards: w1, w2",
+        "attribute depth at least 9 and attribute depth at most 5",
+        'words "gas leak" and not words "leak"',
+        "from 2 jan to 5 jan and not from 1 dec to 31 jan",
+    ],
+)
+def test_a_rule_that_contradicts_itself_fits_nothing(conditions: str) -> None:
+    assert told(f"rule a when {conditions} then team x") == [
+        (1, "a", "this rule never applies: no report fits all of its conditions")
+    ]
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        "in wards: w1 and in wards: w2",
+        "attribute kind is a and attribute kind is b",
+        "attribute depth at least 5 and attribute depth at least 9",
+        "service pothole and group roads",
+        "from 1 jan to 30 jun and not from 30 jun to 1 jan",
+    ],
+)
+def test_what_may_hold_together_is_no_contradiction(conditions: str) -> None:
+    assert told(f"rule a when {conditions} then team x") == []
 
 
 def test_several_earlier_rules_together_leave_nothing() -> None:
