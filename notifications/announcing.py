@@ -40,7 +40,7 @@ from notifications.audience import (
     only_first,
     origins_of,
     recipients_of,
-    told_of_reopening,
+    told_the_contrary,
 )
 from notifications.models import WebhookEndpoint
 from notifications.queueing import delivery_row, queue
@@ -48,6 +48,7 @@ from notifications.rules import (
     OF_VOLUNTEERS,
     is_pushed,
     occasion_of,
+    occasions_of,
     quiet_of,
     send_from,
     ways,
@@ -161,11 +162,12 @@ def _to_people(
     session: Session, events: Sequence[Event], now: datetime, channels: Collection[Channel]
 ) -> Iterator[dict[str, Any]]:
     """What those who follow the reports hear."""
-    told: list[tuple[Event, Occasion]] = []
-    for event in events:
-        occasion = occasion_of(event.name, event.data)
-        if occasion is not None and occasion not in _NOT_OF_REPORTS and event.subject_id:
-            told.append((event, occasion))
+    told = [
+        (event, occasion)
+        for event in events
+        for occasion in occasions_of(event.name, event.data)
+        if occasion not in _NOT_OF_REPORTS and event.subject_id
+    ]
     told = only_first(session, told)
     origins = origins_of(session, [event for event, _ in told])
     told = [
@@ -176,7 +178,7 @@ def _to_people(
     if not told:
         return
     recipients = recipients_of(session, told)
-    misled = told_of_reopening(session, told)
+    misled = told_the_contrary(session, told)
     browsers = (
         browsers_of(session, [one for some in recipients.values() for one in some])
         if Channel.PUSH in channels and any(is_pushed(o, Role.REPORTER) for _, o in told)
@@ -186,6 +188,7 @@ def _to_people(
         assert event.subject_id is not None
         origin = origins.get(event.id, Origin())
         taken: set[object] = set()
+        before = misled.get((event.id, occasion))
         concerned = [
             one
             for one in recipients.get(event.subject_id, ())
@@ -201,7 +204,7 @@ def _to_people(
                 if channel not in channels or address in taken:
                     continue
                 taken.add(address)
-                if not _is_for(misled.get(event.id), RecipientKind.FOLLOWER, one.id, channel):
+                if not _is_for(before, RecipientKind.FOLLOWER, one.id, channel):
                     continue
                 yield _row(
                     session, event, occasion, RecipientKind.FOLLOWER, one.id, channel, one, now
@@ -210,7 +213,7 @@ def _to_people(
                 continue
             for browser_id in browsers.get(one.id, ()):
                 if browser_id not in taken and _is_for(
-                    misled.get(event.id), RecipientKind.BROWSER, browser_id, Channel.PUSH
+                    before, RecipientKind.BROWSER, browser_id, Channel.PUSH
                 ):
                     taken.add(browser_id)
                     yield _row(

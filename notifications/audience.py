@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from accounts.models import Person
 from core.outbox import Event
 from notifications.models import Delivery, PushSubscription
-from notifications.rules import ONCE_PER_REPORT, OWN_REPORT_ONLY
+from notifications.rules import ONCE_PER_REPORT, OVER, OWN_REPORT_ONLY
 from notifications.vocabulary import DeliveryState, Occasion, Role
 from reports.models import Follower, HistoryEntry, Note, ServiceRequest
 from reports.vocabulary import ActorKind, NoteKind
@@ -68,6 +68,9 @@ def concerns(event: Event, occasion: Occasion, one: Recipient, origin: Origin) -
         return False
     if one.report_id != event.subject_id and occasion in OWN_REPORT_ONLY:
         return False
+    if occasion is Occasion.NOT_OVER and one.is_reporter and one.report_id == event.subject_id:
+        # Hears that it is followed on its own again.
+        return False
     # Nobody is told of what they have just done themselves; that a report arrived is the answer
     # to it, and comes without an origin.
     if origin.actor_id is not None and origin.actor_id == one.person_id:
@@ -111,16 +114,29 @@ def only_first(
     return kept
 
 
-def told_of_reopening(
+#: Deliveries of which the recipient knows, or does in a moment.
+_HEARD = (DeliveryState.SENDING.value, DeliveryState.SENT.value)
+
+#: Who was told something: kind of recipient, recipient, channel.
+Told = set[tuple[str, str, str]]
+
+
+def told_the_contrary(
     session: Session, told: Sequence[tuple[Event, Occasion]]
-) -> dict[int, set[tuple[str, str, str]]]:
-    """Who had heard of the reopenings that these events take back, by event: kind of recipient,
-    recipient, channel.
+) -> dict[tuple[int, Occasion], Told]:
+    """Of what only those hear who were told the contrary: who they are, by event and occasion.
 
     What was not sent yet is not sent any more: see `notifications.rendering`.
     """
+    return _told_of_reopening(session, told) | _told_it_was_over(session, told)
+
+
+def _told_of_reopening(
+    session: Session, told: Sequence[tuple[Event, Occasion]]
+) -> dict[tuple[int, Occasion], Told]:
+    """Who had heard of the reopenings that these events take back."""
     taken_back = {
-        event.data["takes_back"]: event.id
+        event.data["takes_back"]: (event.id, occasion)
         for event, occasion in told
         if occasion is Occasion.NOT_REOPENED
     }
@@ -133,14 +149,46 @@ def told_of_reopening(
         ).where(
             Delivery.report_id.in_({event.subject_id for event, _ in told}),
             Delivery.event == Occasion.REOPENED.value,
-            Delivery.state.in_([DeliveryState.SENDING.value, DeliveryState.SENT.value]),
+            Delivery.state.in_(_HEARD),
         )
     )
-    found: dict[int, set[tuple[str, str, str]]] = {id_: set() for id_ in taken_back.values()}
+    found: dict[tuple[int, Occasion], Told] = {key: set() for key in taken_back.values()}
     for row in rows:
         if row.entry in taken_back:
             found[taken_back[row.entry]].add((row.recipient_kind, row.recipient_id, row.channel))
     return found
+
+
+def _told_it_was_over(
+    session: Session, told: Sequence[tuple[Event, Occasion]]
+) -> dict[tuple[int, Occasion], Told]:
+    """Whose last news of the report that these were separated from was that it is over."""
+    leaders = {
+        (event.id, occasion): _uuid(event.data.get("parent_id"))
+        for event, occasion in told
+        if occasion is Occasion.NOT_OVER
+    }
+    if not leaders:
+        return {}
+    recipient = (Delivery.recipient_kind, Delivery.recipient_id, Delivery.channel)
+    rows = session.execute(
+        sa.select(Delivery.report_id, Delivery.event, *recipient)
+        .where(
+            Delivery.report_id.in_(set(leaders.values())),
+            Delivery.event.in_([each.value for each in (*OVER, Occasion.REOPENED)]),
+            Delivery.state.in_(_HEARD),
+        )
+        .ext(postgresql.distinct_on(Delivery.report_id, *recipient))
+        .order_by(Delivery.report_id, *recipient, Delivery.event_id.desc())
+    ).all()
+    return {
+        key: {
+            (row.recipient_kind, row.recipient_id, row.channel)
+            for row in rows
+            if row.report_id == leader_id and row.event in OVER
+        }
+        for key, leader_id in leaders.items()
+    }
 
 
 def origins_of(session: Session, events: Sequence[Event]) -> dict[int, Origin]:

@@ -25,7 +25,7 @@ from notifications.rules import OF_VOLUNTEERS, is_overtaken
 from notifications.vocabulary import Channel, Fault, Occasion, RecipientKind
 from notifications.wording import Facts, clock_in, day_in, letter, push_note, short_text
 from reports.rules import public_address, reopening_ends_at
-from reports.vocabulary import Visibility
+from reports.vocabulary import Status, Visibility
 
 
 class _GoneError(Exception):
@@ -80,6 +80,10 @@ def _news(known: Gathered, one: Claimed, now: datetime, *, with_html: bool) -> M
         raise _GoneError("overtaken")
     if occasion is Occasion.REOPENED and one.data.get("history_id") in known.taken_back:
         raise _GoneError("taken back")
+    if own is not lead and own.parent_id is None:
+        raise _GoneError("separated")
+    if occasion is Occasion.NOT_OVER and not Status(lead.status).is_open:
+        raise _GoneError("over")
     facts = _facts(known, one, occasion, follower, own, lead)
     if one.channel is Channel.EMAIL:
         return _letter(

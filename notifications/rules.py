@@ -38,6 +38,7 @@ TOLD: Mapping[Occasion, Mapping[Role, frozenset[Channel]]] = MappingProxyType(
         Occasion.REJECTED: {Role.REPORTER: _ALL, Role.FOLLOWER: _ALL},
         Occasion.REOPENED: {Role.REPORTER: _ALL, Role.FOLLOWER: _ALL},
         Occasion.NOT_REOPENED: {Role.REPORTER: _ALL, Role.FOLLOWER: _ALL},
+        Occasion.NOT_OVER: {Role.REPORTER: _ALL, Role.FOLLOWER: _ALL},
         Occasion.NOTE: {Role.REPORTER: _ALL, Role.FOLLOWER: _CHEAP},
         # A reporter who had left and asks for news again.
         Occasion.CONFIRM: {Role.FOLLOWER: _WRITTEN, Role.REPORTER: _WRITTEN},
@@ -94,6 +95,9 @@ OWN_REPORT_ONLY = frozenset(
         Occasion.CONFIRM,
     }
 )
+
+#: What tells people that nothing more will be done.
+OVER = frozenset({Occasion.RESOLVED, Occasion.REJECTED, Occasion.NOT_REOPENED})
 
 #: Told once in the life of a report: a second person of the team taking it is no news.
 ONCE_PER_REPORT = frozenset({Occasion.ASSIGNED})
@@ -167,6 +171,17 @@ def occasion_of(event: str, data: Mapping[str, object]) -> Occasion | None:
         is_news = data.get("reason") in _NEWS_OF_ENDINGS
         return Occasion.ADOPTION_ENDED if is_news else None
     return _OF_EVENT.get(event)
+
+
+def occasions_of(event: str, data: Mapping[str, object]) -> tuple[Occasion, ...]:
+    """As `occasion_of`, with what others than the report's own people are told of the same event.
+
+    Of a `NOT_OVER` the caller must still see who had heard that it was over.
+    """
+    first = occasion_of(event, data)
+    if first is None:
+        return ()
+    return (first, Occasion.NOT_OVER) if first is Occasion.SEPARATED else (first,)
 
 
 def ways(

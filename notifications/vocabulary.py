@@ -54,6 +54,7 @@ class Occasion(enum.StrEnum):
     REJECTED = "rejected"
     REOPENED = "reopened"
     NOT_REOPENED = "not_reopened"
+    NOT_OVER = "not_over"
     QUESTION = "question"
     NOTE = "note"
     PHOTO_DROPPED = "photo_dropped"

@@ -186,6 +186,51 @@ def test_a_reopening_that_is_taken_back_is_told_to_those_who_heard_of_it(
             assert tell("report.status_changed", report, to="reopened", history_id=opened) == []
 
 
+def test_news_that_waits_is_not_told_to_what_was_separated_meanwhile(
+    session: Session, folder: Any, outbox: Path
+) -> None:
+    leader = new_report(session, status=Status.RESOLVED)
+    child = new_report(session, status=Status.DUPLICATE, parent_id=leader.id)
+    new_follower(session, child)
+    data = {"from": "assigned", "to": "resolved"}
+    news = new_event(
+        "report.status_changed", leader.id, leader.jurisdiction_id, at=WEDNESDAY, **data
+    )
+    assert announce(session, [news], now=WEDNESDAY)
+    child.parent_id, child.status = None, Status.TRIAGED.value
+    session.flush()
+    send_due(session, folder, now=WEDNESDAY)
+    assert letters(outbox) == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [("fr", "finalement pas terminé"), ("en", "not over after all")],
+)
+def test_who_was_told_of_anothers_fix_reads_that_theirs_is_not(
+    session: Session, tell: Tell, locale: str, words: str
+) -> None:
+    leader = new_report(session, status=Status.RESOLVED)
+    child = new_report(session, status=Status.DUPLICATE, parent_id=leader.id)
+    new_follower(session, child, locale=locale)
+    tell("report.status_changed", leader, to="resolved")
+    child.parent_id, child.status = None, Status.TRIAGED.value
+    session.flush()
+    (letter,) = tell("report.unjoined", child, parent_id=str(leader.id))
+    assert words in letter
+    assert str(child.number) in letter
+
+
+def test_of_what_is_over_itself_nothing_is_said(session: Session, tell: Tell) -> None:
+    leader = new_report(session, status=Status.RESOLVED)
+    child = new_report(session, status=Status.DUPLICATE, parent_id=leader.id)
+    new_follower(session, child)
+    tell("report.status_changed", leader, to="resolved")
+    child.parent_id, child.status = None, Status.CLOSED.value
+    session.flush()
+    assert tell("report.unjoined", child, parent_id=str(leader.id)) == []
+
+
 def test_a_stranger_who_follows_does_not_learn_the_house_number(
     session: Session, tell: Tell
 ) -> None:

@@ -23,6 +23,7 @@ from notifications.rules import (
     is_overtaken,
     next_allowed,
     occasion_of,
+    occasions_of,
     quiet_of,
     retry_after,
     send_from,
@@ -64,6 +65,12 @@ def test_what_is_told_of_an_event(
     assert occasion_of(event, data) is occasion
 
 
+def test_of_a_separation_its_own_people_hear_and_those_who_were_misled() -> None:
+    assert occasions_of("report.unjoined", {}) == (Occasion.SEPARATED, Occasion.NOT_OVER)
+    assert occasions_of("report.joined", {}) == (Occasion.MERGED,)
+    assert occasions_of("report.located", {}) == ()
+
+
 def test_a_reporter_hears_every_step_and_a_follower_the_outcome() -> None:
     reporter = {occasion for occasion, roles in TOLD.items() if Role.REPORTER in roles}
     follower = {occasion for occasion, roles in TOLD.items() if Role.FOLLOWER in roles}
@@ -73,6 +80,7 @@ def test_a_reporter_hears_every_step_and_a_follower_the_outcome() -> None:
         Occasion.REJECTED,
         Occasion.REOPENED,
         Occasion.NOT_REOPENED,
+        Occasion.NOT_OVER,
         Occasion.NOTE,
         Occasion.CONFIRM,
     }

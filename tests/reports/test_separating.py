@@ -282,6 +282,43 @@ def test_those_who_heard_that_it_was_open_hear_that_it_is_not_and_nobody_else(
     )
 
 
+def test_who_heard_of_the_leader_that_it_is_over_hears_that_theirs_is_not(
+    session: Session,
+) -> None:
+    service = new_city(session)
+    leader, child, repeats = (new_report(session, service, status=Status.TRIAGED) for _ in range(3))
+    theirs, its, late = (
+        new_follower(session, child, is_reporter=True),
+        new_follower(session, child),
+        new_follower(session, child),
+    )
+    other = new_follower(session, repeats, is_reporter=True)
+    late.left_at = utc_now()
+    joining.join(session, repeats, child, by=STAFF, now=utc_now())
+    joining.join(session, child, leader, by=STAFF, now=utc_now())
+    announced(session)
+    lifecycle.move(session, leader, Status.RESOLVED, by=STAFF, now=utc_now())
+    assert announced(session) == sorted((str(each.id), "resolved") for each in (theirs, its, other))
+    # Came back, and was told nothing.
+    late.left_at = None
+    separating.separate(session, child, by=STAFF, now=utc_now())
+    assert announced(session) == sorted(
+        [(str(theirs.id), "separated"), (str(its.id), "not_over"), (str(other.id), "not_over")]
+    )
+
+
+def test_who_heard_that_it_is_open_again_was_not_misled(session: Session) -> None:
+    service = new_city(session)
+    leader, child = (new_report(session, service, status=Status.TRIAGED) for _ in range(2))
+    follower = new_follower(session, child)
+    joining.join(session, child, leader, by=STAFF, now=utc_now())
+    for status in (Status.RESOLVED, Status.REOPENED):
+        lifecycle.move(session, leader, status, by=STAFF, now=utc_now())
+        assert announced(session) == [(str(follower.id), status.value)]
+    separating.separate(session, child, by=STAFF, now=utc_now())
+    assert announced(session) == []
+
+
 def test_who_has_not_heard_yet_hears_neither(session: Session) -> None:
     service = new_city(session)
     leader = repaired(session, service)
