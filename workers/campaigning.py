@@ -13,7 +13,6 @@ from uuid import UUID
 
 import structlog
 from celery import shared_task
-from celery.exceptions import SoftTimeLimitExceeded
 from flask import current_app
 from sqlalchemy.orm import Session
 
@@ -25,7 +24,7 @@ from assets.weather.vocabulary import Source
 from core.clock import utc_now
 from core.db import transaction
 from geo import jurisdictions
-from workers.reacting import is_transient, place_of
+from workers.reacting import each_alone
 
 log = structlog.get_logger()
 
@@ -44,12 +43,8 @@ def keep_campaigns() -> None:
         ended = keeping.end_what_is_over(session, now=utc_now())
     with transaction() as session:
         due = sending.due_by_calendar(session, now=utc_now())
-    sent = sum(
-        _alone(
-            campaign_id,
-            lambda session, each: sending.by_calendar(session, each, limit=limit, now=utc_now()),
-        )
-        for campaign_id in due
+    sent = _gone_out(
+        due, lambda session, each: sending.by_calendar(session, each, limit=limit, now=utc_now())
     )
     asked = 0
     for _ in range(ROUNDS):
@@ -121,32 +116,22 @@ def look(providers: Providers, geocodes: dict[str, frozenset[str]]) -> int:
 
 def _send(campaign_ids: list[UUID], outlook: Outlook, where: Where) -> int:
     limit = current_app.extensions["settings"].campaign_confirm_above
-    count = sum(
-        _alone(
-            campaign_id,
-            lambda session, each: sending.by_weather(
-                session, each, outlook, where, limit=limit, now=utc_now()
-            ),
-        )
-        for campaign_id in campaign_ids
+    count = _gone_out(
+        campaign_ids,
+        lambda session, each: sending.by_weather(
+            session, each, outlook, where, limit=limit, now=utc_now()
+        ),
     )
     if count:
         log.info("weather.sent", jurisdiction=where.code, campaigns=count)
     return count
 
 
-def _alone(campaign_id: UUID, work: Callable[[Session, UUID], object | None]) -> bool:
-    """Whether a campaign went out, in a transaction of its own: one that fails stops no other."""
-    try:
+def _gone_out(ids: list[UUID], send: Callable[[Session, UUID], object | None]) -> int:
+    """How many of these campaigns went out, each in a transaction of its own."""
+
+    def one(campaign_id: UUID) -> bool:
         with transaction() as session:
-            return work(session, campaign_id) is not None
-    except SoftTimeLimitExceeded:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever one does, the others go on
-        log.error(
-            "campaigns.failed",
-            campaign=str(campaign_id),
-            error=place_of(error),
-            is_transient=is_transient(error),
-        )
-        return False
+            return send(session, campaign_id) is not None
+
+    return each_alone("campaigns.failed", ids, one, named=str).count(True)

@@ -7,31 +7,27 @@ are the transactions around them. Killed anywhere, the lease runs out and the ne
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
-from typing import TypeVar
+from collections.abc import Collection
 from uuid import UUID
 
 import structlog
-from celery.exceptions import SoftTimeLimitExceeded
 from flask import current_app
-from sqlalchemy.orm import Session
 
 from core.clock import utc_now
 from core.db import transaction
 from core.outgoing import Allowance
 from open311 import polling
+from open311.answers import ForeignRequest, ForeignUpdate
 from open311.client import Remote
 from open311.downstream import Endpoint
 from open311.forwarding import calling, claiming, health, queueing, recording
 from open311.polling import Heard, Round
-from workers.reacting import Counts, is_transient, place_of
+from workers.reacting import Counts, each_alone
 
 log = structlog.get_logger()
 
 #: A sweep begins no further batch, and polling no further endpoint, after so long.
 _SWEEPING_S, _POLLING_S = 10.0, 40.0
-
-T = TypeVar("T")
 
 
 def hand_over(ids: Collection[UUID] | None) -> Counts:
@@ -98,18 +94,21 @@ def remote_of(endpoint: Endpoint) -> Remote | None:
 def _take_in(one: Round, heard: Heard) -> int:
     """Each step and each status in a transaction of its own: one that fails stops no other."""
     endpoint = one.endpoint
-    outcomes = _each(
-        heard.updates,
-        lambda session, step: polling.take_update(session, endpoint, step, now=utc_now()),
-    )
+
+    def take_update(step: ForeignUpdate) -> str:
+        with transaction() as session:
+            return polling.take_update(session, endpoint, step, now=utc_now())
+
+    def take_status(found: ForeignRequest) -> str:
+        with transaction() as session:
+            return polling.take_status(session, endpoint, found, now=utc_now())
+
+    outcomes = each_alone("downstream.failed", heard.updates, take_update)
     # A step that could not be taken in is read again: the window stays where it is.
     is_whole = heard.is_whole and None not in outcomes
     with transaction() as session:
         fresh = polling.news_among(session, endpoint, heard.requests, now=utc_now())
-    outcomes += _each(
-        fresh,
-        lambda session, found: polling.take_status(session, endpoint, found, now=utc_now()),
-    )
+    outcomes += each_alone("downstream.failed", fresh, take_status)
     if endpoint.spec.list == "updated":
         is_whole = is_whole and None not in outcomes
     with transaction() as session:
@@ -117,18 +116,3 @@ def _take_in(one: Round, heard: Heard) -> int:
         health.note_health(session, endpoint.id, heard.results, now=utc_now())
         polling.finish(session, one, is_whole=is_whole, now=utc_now())
     return outcomes.count("news")
-
-
-def _each(things: Sequence[T], take: Callable[[Session, T], str]) -> list[str | None]:
-    """What came of each; None of one that could not be taken in."""
-    outcomes: list[str | None] = []
-    for thing in things:
-        try:
-            with transaction() as session:
-                outcomes.append(take(session, thing))
-        except SoftTimeLimitExceeded:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever one does, the others go on
-            log.error("downstream.failed", error=place_of(error), is_transient=is_transient(error))
-            outcomes.append(None)
-    return outcomes

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -29,6 +30,9 @@ from core.db import transaction
 from core.outbox import Event
 
 log = structlog.get_logger()
+
+Thing = TypeVar("Thing")
+Outcome = TypeVar("Outcome")
 
 #: What came of a batch, in numbers, for its line in the log.
 Counts = Mapping[str, int]
@@ -210,6 +214,35 @@ def _patiently(once: Callable[[Sequence[int]], None], ids: Sequence[int]) -> Exc
         else:
             return None
     return None
+
+
+def each_alone(
+    failing: str,
+    things: Iterable[Thing],
+    work: Callable[[Thing], Outcome],
+    *,
+    named: Callable[[Thing], str] | None = None,
+) -> list[Outcome | None]:
+    """What came of each; None of one that failed, which stops no other.
+
+    Args:
+        failing: the name of the line in the log that says so.
+        named: what that line calls the thing.
+
+    Raises:
+        SoftTimeLimitExceeded: there is no time left for the others.
+    """
+    outcomes: list[Outcome | None] = []
+    for thing in things:
+        try:
+            outcomes.append(work(thing))
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever one does, the others go on
+            name = {"subject": named(thing)} if named is not None else {}
+            log.error(failing, error=place_of(error), is_transient=is_transient(error), **name)
+            outcomes.append(None)
+    return outcomes
 
 
 def place_of(error: BaseException) -> str:

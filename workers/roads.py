@@ -23,7 +23,7 @@ from geo.jurisdictions import JurisdictionRef
 from sensing.acting import cases
 from sensing.policy import RoadPolicy
 from workers.queues import FOLLOW_ROADS, JUDGE_ROADS
-from workers.reacting import Counts, in_transaction
+from workers.reacting import Counts, each_alone, in_transaction
 
 log = structlog.get_logger()
 
@@ -64,9 +64,8 @@ def follow_roads(event_ids: Sequence[int]) -> None:
 def act_on_defects() -> None:
     """Do each city's round of the day, once a day."""
     now = utc_now()
-    for place in _places():
-        if RoadPolicy.of(place.policy) is not None:
-            act(place, now)
+    places = [place for place in _places() if RoadPolicy.of(place.policy) is not None]
+    each_alone("roads.failed", places, lambda place: act(place, now), named=_code)
 
 
 @shared_task(name="roads.count_coverage")
@@ -74,9 +73,11 @@ def count_coverage() -> None:
     """Count anew where phones drove and where nobody did."""
     from sensing.seeing import coverage
 
-    for place in _places():
+    def count(place: JurisdictionRef) -> None:
         with transaction() as session:
             coverage.recount(session, place, now=utc_now())
+
+    each_alone("roads.failed", _places(), count, named=_code)
 
 
 def act(place: JurisdictionRef, now: datetime) -> None:
@@ -104,6 +105,10 @@ def act(place: JurisdictionRef, now: datetime) -> None:
             reopened=reopened,
             confirmed=confirmed,
         )
+
+
+def _code(place: JurisdictionRef) -> str:
+    return place.code
 
 
 def _places() -> Sequence[JurisdictionRef]:

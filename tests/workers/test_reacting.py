@@ -10,6 +10,8 @@ from datetime import timedelta
 import psycopg
 import pytest
 import sqlalchemy as sa
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from flask import Flask
 from sqlalchemy.orm import Session
 
@@ -22,7 +24,7 @@ from reports import events
 from tests.factories import stored
 from workers import reacting
 from workers.queues import BATCH_OF, QUEUE_OF, QUEUES, REACTIONS
-from workers.reacting import Work, in_transaction, outside
+from workers.reacting import Work, each_alone, in_transaction, outside
 
 
 def emitted(session: Session, count: int) -> list[int]:
@@ -164,3 +166,29 @@ def test_what_stalls_is_found_and_what_runs_is_not(session: Session) -> None:
     now = utc_now()
     assert outbox.stalled(session, relayed_before=now - timedelta(seconds=30), limit=5) == []
     assert outbox.stalled(session, relayed_before=now + timedelta(seconds=1), limit=5) == ids
+
+
+def test_one_that_fails_alone_stops_no_other_and_is_named_without_its_words() -> None:
+    def work(number: int) -> int:
+        if number == 2:
+            raise ValueError("somebody@ville.example")
+        return number * 10
+
+    with structlog.testing.capture_logs() as lines:
+        assert each_alone("cities.failed", [1, 2, 3], work, named=str) == [10, None, 30]
+    [line] = lines
+    assert (line["event"], line["subject"], line["is_transient"]) == ("cities.failed", "2", False)
+    assert line["error"].startswith("ValueError at ")
+    assert "ville.example" not in str(line)
+
+
+def test_when_there_is_no_time_left_the_others_are_not_begun() -> None:
+    begun = []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        raise SoftTimeLimitExceeded
+
+    with pytest.raises(SoftTimeLimitExceeded):
+        each_alone("cities.failed", [1, 2], work)
+    assert begun == [1]
