@@ -74,8 +74,9 @@ class Case:
         by_rule = (row.routing or {}).get("person_id")
         in_hand = row.assignee_id is not None and str(row.assignee_id) != by_rule
         # A team took it, nobody by name; what a rule gave to a person is assigned, too.
-        is_taken = row.status == Status.IN_PROGRESS or (
-            row.status == Status.ASSIGNED and row.assignee_id is None
+        status = row.held_from or row.status
+        is_taken = status == Status.IN_PROGRESS or (
+            status == Status.ASSIGNED and row.assignee_id is None
         )
         return bool(row.routed_by != BY_PERSON) and not in_hand and not is_taken
 
@@ -332,7 +333,12 @@ _TO_TRIAGE = sa.text(
     f"""
     SELECT {COMPARED}, r.priority, r.priority_base, r.priority_by, r.attributes, r.areas,
            r.team_id, r.assignee_id, r.routed_by, r.routing, r.duplicate, r.recurs_id,
-           r.triaged_at, r.due_at, r.held_since, r.resolved_at, r.closed_at
+           r.triaged_at, r.due_at, r.held_since, r.resolved_at, r.closed_at,
+           CASE WHEN r.status = '{Status.ON_HOLD}' THEN (
+               SELECT h.from_status FROM history AS h
+                WHERE h.report_id = r.id AND h.to_status = '{Status.ON_HOLD}'
+                ORDER BY h.id DESC LIMIT 1
+           ) END AS held_from
       FROM service_requests AS r
      WHERE r.id = ANY (:ids ::uuid[]) AND r.triaged_at IS NULL AND r.parent_id IS NULL
        AND r.located_at IS NOT NULL AND r.status IN ({_OPEN})

@@ -150,8 +150,11 @@ def test_a_team_that_a_person_named_again_is_kept(session: Session) -> None:
     assert names(session, report)["report.rerouted"] == 0
 
 
+@pytest.mark.parametrize("is_held", [False, True])
 @pytest.mark.parametrize("status", [Status.ASSIGNED, Status.IN_PROGRESS])
-def test_a_team_that_took_it_in_hand_keeps_it(session: Session, status: Status) -> None:
+def test_a_team_that_took_it_in_hand_keeps_it(
+    session: Session, status: Status, is_held: bool
+) -> None:
     city, hole, _ = new_city(session)
     agent = actor_of(new_staff(session, city, Role.AGENT), session)
     report = new_report(session, hole)
@@ -159,6 +162,9 @@ def test_a_team_that_took_it_in_hand_keeps_it(session: Session, status: Status) 
     session.refresh(report)
     by = Author(ActorKind.STAFF, agent.person_id)
     lifecycle.move(session, report, status, by=by, now=utc_now())
+    if is_held:
+        status = Status.ON_HOLD
+        lifecycle.move(session, report, status, by=by, now=utc_now())
     assert report.assignee_id is None
     correction.change_service(session, report, "lamp", by=SYSTEM, now=utc_now())
     triage(session, [report.id], now=utc_now())
