@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from bench.system import Riverain
 from core.clock import utc_now
 from geo.measures import Point
-from sensing import clustering, fusing, reading, signal, simulation
+from sensing import clustering, fusing, grid, reading, sighting, signal, simulation, tallies
 from sensing.arrays import Series
 from sensing.models import RoadSighting, RoadTotal
 from sensing.traces import Analysis, Bump, Detector, Track, Trip
@@ -73,7 +73,7 @@ def fusion(bumps: int = 1_000_000, trips: int = 10) -> dict[str, float]:
         found = Analysis(_felt(way), way, 50.0, is_low_rate=False, handled_s=0.0, marks=frozenset())
         # Time of the processor: it waits for nothing, and a busy machine tells nothing.
         started = time.process_time()
-        rows = clustering.sightings(found)
+        rows = sighting.sightings(found)
         clustering.fuse(evidence, rows, today=20_000)
         takes.append(time.process_time() - started)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -103,12 +103,12 @@ def stored_fusion(system: Riverain, bumps: int = 1_000_000, trips: int = 20) -> 
     for number in range(5 + trips):
         way = _way(drawn, 15_000.0)
         found = Analysis(_felt(way), way, 50.0, is_low_rate=False, handled_s=0.0, marks=frozenset())
-        floor = _floor(engine, clustering.sightings(found))
+        floor = _floor(engine, sighting.sightings(found))
         with Session(engine) as session:
             server = psutil.Process(session.scalar(sa.text("SELECT pg_backend_pid()")))
             spent = time.process_time() + sum(server.cpu_times()[:2])
             started = time.perf_counter()
-            fusing.fuse(session, clustering.sightings(found), now=utc_now())
+            fusing.fuse(session, sighting.sightings(found), now=utc_now())
             session.commit()
             took = time.perf_counter() - started
             spent = time.process_time() + sum(server.cpu_times()[:2]) - spent
@@ -133,15 +133,15 @@ def stored_fusion(system: Riverain, bumps: int = 1_000_000, trips: int = 20) -> 
     }
 
 
-def _floor(engine: sa.Engine, rows: clustering.Rows) -> float:
+def _floor(engine: sa.Engine, rows: tallies.Rows) -> float:
     """Seconds to write rows into an empty table and commit."""
     started = time.perf_counter()
     with Session(engine) as session:
         session.execute(
             sa.text("CREATE TEMPORARY TABLE floor (LIKE road_sightings) ON COMMIT DROP")
         )
-        names = ("packet", *(clustering.ROW.names or ()))
-        columns = [clustering.packets_of(rows["cell"]), *(rows[name] for name in names[1:])]
+        names = ("packet", *(tallies.ROW.names or ()))
+        columns = [grid.packets_of(rows["cell"]), *(rows[name] for name in names[1:])]
         session.execute(
             sa.text(
                 f"INSERT INTO floor ({', '.join(names)}) SELECT * FROM unnest("
@@ -169,7 +169,7 @@ def _fill(
         (RoadTotal.__tablename__, evidence.everywhere()),
     ):
         names = rows.dtype.names or ()
-        packets = clustering.packets_of(rows["cell"]).tolist()
+        packets = grid.packets_of(rows["cell"]).tolist()
         copying = f"COPY {table} (packet, {', '.join(names)}) FROM STDIN".encode()
         with connection.cursor() as cursor, cursor.copy(copying) as copy:
             for packet, row in zip(packets, rows.tolist(), strict=True):
@@ -199,17 +199,17 @@ def _city(
     days: int = 30,
     hits: int = 3,
     share: float | None = None,
-) -> clustering.Evidence:
+) -> tallies.Evidence:
     """Evidence of a city of 100 km²: rows along streets 100 m apart, over so many days.
 
     Args:
         hits: in a row that was felt, at most.
         share: of the cells are felt, always the same ones; without it any cell, now and then.
     """
-    evidence = clustering.Evidence(keeps_days=keeps_days)
+    evidence = tallies.Evidence(keeps_days=keeps_days)
     stored = 0
     while stored < bumps:
-        rows = clustering.sightings(
+        rows = sighting.sightings(
             Analysis(
                 (), _way(drawn, 40_000.0), 50.0, is_low_rate=False, handled_s=0.0, marks=frozenset()
             ),

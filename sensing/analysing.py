@@ -17,13 +17,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from sensing import clustering, fusing, keeping, signal
-from sensing.clustering import Rows
+from sensing import fusing, grid, keeping, sighting, signal
 from sensing.devices import DAY_KEPT
 from sensing.fusing import Fused
 from sensing.models import DeviceDay, ResearchTrace, StoredTrip
 from sensing.seeing import roughness_sums
 from sensing.seeing.roughness_sums import Sum
+from sensing.tallies import Rows
 from sensing.traces import Analysis, Trip
 from sensing.vocabulary import TripState
 
@@ -105,10 +105,10 @@ def record(
     if stored is None or stored.day is None:
         return None
     day = (stored.day - _EPOCH).days
-    rows = clustering.sightings(found.analysis, day=day)
+    rows = sighting.sightings(found.analysis, day=day)
     rows = _counted_once(session, stored, rows, today=now.date())
     fused = fusing.fuse(session, rows, now=now)
-    packets = set(clustering.packets_of(rows["cell"]).tolist())
+    packets = set(grid.packets_of(rows["cell"]).tolist())
     roughness_sums.add(session, found.roughness, day=day, packets=packets)
     if trace is not None:
         session.add(
@@ -174,7 +174,7 @@ def _counted_once(session: Session, stored: StoredTrip, rows: Rows, *, today: da
     is_fresh = ~np.isin(own, seen)
     # A place between two directions is one place: the next octants count as the same.
     for turn in (-1, 1):
-        beside = [(octant + turn) % clustering.OCTANTS for octant in octants]
+        beside = [(octant + turn) % grid.OCTANTS for octant in octants]
         if len(seen):
             is_fresh &= ~np.isin(_digests(day_key, cells, beside), seen)
     session.execute(

@@ -1,6 +1,6 @@
 """What trips felt, added up in the database, and the road defects that follow from it.
 
-1. A trip's rows (`clustering.sightings`) are added to `road_sightings` and, weighed by age and
+1. A trip's rows (`sighting.sightings`) are added to `road_sightings` and, weighed by age and
    repairs, to `road_totals`: one statement each, whatever the length of the trip.
 2. The totals about its way are read back, and `clustering.defects_on` tells the defects there.
 3. `road_defects` is brought to say the same, and what changed is emitted.
@@ -32,11 +32,12 @@ from geo import cells as geo_cells
 from geo import jurisdictions
 from geo.jurisdictions import JurisdictionRef
 from geo.measures import Point, distance_m
-from sensing import clustering, columns, events
+from sensing import clustering, columns, events, grid, tallies
 from sensing.arrays import Indices
-from sensing.clustering import ROW, TOTAL, Defect, Rows, Totals
+from sensing.clustering import Defect
 from sensing.holding import hold
 from sensing.models import RoadDefect, RoadRepair, RoadSighting, RoadTotal
+from sensing.tallies import ROW, TOTAL, Rows, Totals
 
 #: Columns, not entities: hundreds of them are compared for each trip.
 _STORED = sa.select(*RoadDefect.__table__.columns).where(
@@ -70,12 +71,12 @@ def fuse(session: Session, rows: Rows, *, now: datetime) -> Fused:
     """Add what a trip felt to what is known, and bring the defects on its way up to date."""
     if not len(rows):
         return Fused()
-    rows = clustering.added([rows])
+    rows = tallies.added([rows])
     touched = np.unique(rows["cell"])
-    packets = clustering.packets_about(touched)
+    packets = grid.packets_about(touched)
     hold(session, packets)
-    _add(session, RoadSighting, rows, ROW, clustering.KEY)
-    added = clustering.totals(rows, _repairs(session, packets))
+    _add(session, RoadSighting, rows, ROW, tallies.KEY)
+    added = tallies.totals(rows, _repairs(session, packets))
     _add(session, RoadTotal, added, TOTAL, ("cell", "octant"))
     return _settle(session, touched, packets, now=now)
 
@@ -85,10 +86,10 @@ def repaired(session: Session, cell: int, octant: int, day: int, *, now: datetim
 
     Told again with an earlier day it changes nothing, with a later one it moves on.
     """
-    about = clustering.packets_about(np.array([cell]))
+    about = grid.packets_about(np.array([cell]))
     hold(session, about)
     stored = postgresql.insert(RoadRepair).values(
-        packet=int(clustering.packets_of(np.array([cell]))[0]), cell=cell, octant=octant, day=day
+        packet=int(grid.packets_of(np.array([cell]))[0]), cell=cell, octant=octant, day=day
     )
     session.execute(
         stored.on_conflict_do_update(
@@ -97,8 +98,8 @@ def repaired(session: Session, cell: int, octant: int, day: int, *, now: datetim
         )
     )
     rows = _read(session, RoadSighting, ROW, about)
-    wider = clustering.packets_about(np.array(_cells_in(about), dtype=np.int64))
-    anew = clustering.totals(rows, _repairs(session, wider))
+    wider = grid.packets_about(np.array(_cells_in(about), dtype=np.int64))
+    anew = tallies.totals(rows, _repairs(session, wider))
     session.execute(sa.delete(RoadTotal).where(RoadTotal.packet.in_(about)))
     _add(session, RoadTotal, anew, TOTAL, ("cell", "octant"))
     touched = np.array(sorted(h3.grid_disk(cell, 3)), dtype=np.int64)
@@ -110,14 +111,14 @@ def refreshed(session: Session, cells: Iterable[int], *, now: datetime) -> Fused
     touched = np.unique(np.fromiter(cells, dtype=np.int64))
     if not len(touched):
         return Fused()
-    packets = clustering.packets_about(touched)
+    packets = grid.packets_about(touched)
     hold(session, packets)
     return _settle(session, touched, packets, now=now)
 
 
 def near(session: Session, cells: Indices) -> Totals:
     """The totals of the packets of the cells and of those about them."""
-    return _read(session, RoadTotal, TOTAL, clustering.packets_about(cells))
+    return _read(session, RoadTotal, TOTAL, grid.packets_about(cells))
 
 
 def defect_id(cell: int, octant: int) -> UUID:
@@ -149,7 +150,7 @@ def _add(
     """Add rows to those of the same key; `first_day` the least, `last_day` the greatest."""
     if not len(rows):
         return
-    sent = {"packet": clustering.packets_of(rows["cell"])}
+    sent = {"packet": grid.packets_of(rows["cell"])}
     sent |= {name: rows[name] for name in kind.names or ()}
     connection = session.connection()
     columns.register(connection)
@@ -220,7 +221,7 @@ def _array(values: Iterable[object]) -> str:
 
 def _cells_in(packets: Sequence[int]) -> list[int]:
     """One cell in each packet, to find the packets about them by."""
-    return [int(h3.cell_to_center_child(packet, clustering.RESOLUTION)) for packet in packets]
+    return [int(h3.cell_to_center_child(packet, grid.RESOLUTION)) for packet in packets]
 
 
 # -- defects --------------------------------------------------------------------------------------
@@ -228,11 +229,11 @@ def _cells_in(packets: Sequence[int]) -> list[int]:
 
 def _settle(session: Session, touched: Indices, packets: Sequence[int], *, now: datetime) -> Fused:
     """Bring the defects in and about the cells to what the totals now tell."""
-    totals = clustering.summed([_read(session, RoadTotal, TOTAL, packets, felt_only=True)])
+    totals = tallies.summed([_read(session, RoadTotal, TOTAL, packets, felt_only=True)])
     touched = clustering.widened(touched, totals)
     found = {
         defect_id(defect.cell, defect.octant): defect
-        for defect in clustering.defects_on(touched, totals, clustering.day_of(now.timestamp()))
+        for defect in clustering.defects_on(touched, totals, grid.day_of(now.timestamp()))
     }
     stored = {row.id: row for row in session.execute(_STORED, {"packets": _array(packets)})}
     cities = jurisdictions.all_of_them(session)
@@ -288,7 +289,7 @@ def _write(
     if not defects:
         return
     each = list(defects.values())
-    packets = clustering.packets_of(np.array([defect.cell for defect in each])).tolist()
+    packets = grid.packets_of(np.array([defect.cell for defect in each])).tolist()
     columns: dict[str, tuple[str, Iterable[object]]] = {
         "id": ("uuid", defects),
         "jurisdiction_id": ("smallint", (places[identity] for identity in defects)),
@@ -348,8 +349,8 @@ def _successor(lost: Any, found: Mapping[UUID, Defect], present: Sequence[Any]) 
     near = [
         (distance_m(here, point), identity)
         for point, octant, identity in others
-        if abs((octant - lost.octant + 4) % clustering.OCTANTS - 4) <= 2
-        and distance_m(here, point) <= clustering.APART_M
+        if abs((octant - lost.octant + 4) % grid.OCTANTS - 4) <= 2
+        and distance_m(here, point) <= grid.APART_M
     ]
     return min(near, default=(0.0, None))[1]
 

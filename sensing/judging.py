@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo.measures import degree_lengths_m
-from sensing import clustering, evaluation, signal, training
+from sensing import clustering, evaluation, grid, sighting, signal, tallies, training
 from sensing.arrays import Indices, Series, Vectors
 from sensing.evaluation import Interval
 from sensing.learned import POTHOLE, PeakWeights
@@ -101,16 +101,16 @@ def fused(
 
     Each trip's bumps are judged by what the others teach. For each least number of trips.
     """
-    evidence = clustering.Evidence()
+    evidence = tallies.Evidence()
     for each, fitted in zip(known, learnt, strict=True):
-        evidence.add(clustering.sightings(judged_by(each.analysis, fitted)))
+        evidence.add(sighting.sightings(judged_by(each.analysis, fitted)))
     places = np.concatenate([_places(each, each.pressed_s) for each in known])
     driven = np.concatenate([_places(each, _driven(each)) for each in known])
     origin = driven[0]
     chance = float(
         evaluation.near(_metres(driven, origin), _metres(places, origin), WITHIN_M).mean()
     )
-    today = clustering.day_of(max(float(each.trip.t_s[-1]) for each in known))
+    today = grid.day_of(max(float(each.trip.t_s[-1]) for each in known))
     for fewest in (1, 2, 3):
         defects = clustering.defects(evidence.all(), today=today, fewest_hits=fewest)
         found = np.array([[defect.point.lat, defect.point.lon] for defect in defects])

@@ -101,7 +101,7 @@ class ResearchTrace(Base):
 
 
 class RoadSighting(Base):
-    """A row of `sensing.clustering.ROW`: what the trips of one day felt in one cell and octant."""
+    """A row of `sensing.tallies.ROW`: what the trips of one day felt in one cell and octant."""
 
     __tablename__ = "road_sightings"
 
@@ -127,7 +127,7 @@ class RoadSighting(Base):
 
 
 class RoadTotal(Base):
-    """A row of `sensing.clustering.TOTAL`: the same over all days, older ones weighing less."""
+    """A row of `sensing.tallies.TOTAL`: the same over all days, older ones weighing less."""
 
     __tablename__ = "road_totals"
     __table_args__ = (

@@ -29,7 +29,7 @@ import pytest
 from bench import memory
 from bench.system import Riverain, riverain
 from core.clock import utc_now
-from sensing import analysing, clustering, fleet, keeping, simulation, uploading
+from sensing import analysing, fleet, keeping, sighting, simulation, uploading
 from sensing.reading import read
 from tests.sensing.fleets import addresses_of_montpellier
 
@@ -216,7 +216,7 @@ def _passes(text: bytes, now: datetime) -> int:
     assert made.content is not None
     felt = analysing.felt(made.content)
     assert felt is not None
-    return int(clustering.sightings(felt.analysis)["passes"].sum())
+    return int(sighting.sightings(felt.analysis)["passes"].sum())
 
 
 def _address(phone: int) -> str:

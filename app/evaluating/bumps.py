@@ -81,11 +81,11 @@ def bumps_command(
 
 
 def _find(trip_files: Sequence[Path], out: Path | None, fused: Path | None) -> None:
-    from sensing import clustering, files, signal
+    from sensing import clustering, files, grid, sighting, signal, tallies
     from sensing.checking import TripError
     from sensing.traces import Detector
 
-    evidence = clustering.Evidence()
+    evidence = tallies.Evidence()
     latest = 0.0
     rows: list[tuple[str, str, str, str, str]] = []
     for path in trip_files:
@@ -98,7 +98,7 @@ def _find(trip_files: Sequence[Path], out: Path | None, fused: Path | None) -> N
         found = 0
         for trip in journeys:
             analysis = signal.analyse(trip)
-            evidence.add(clustering.sightings(analysis))
+            evidence.add(sighting.sightings(analysis))
             latest = max(latest, float(trip.t_s[-1]))
             told = [bump for bump in analysis.bumps if Detector.LEARNED in bump.detectors]
             rows += [_row(path.stem, bump) for bump in told]
@@ -115,7 +115,7 @@ def _find(trip_files: Sequence[Path], out: Path | None, fused: Path | None) -> N
             writer.writerow(("trip", "t", "lat", "lon", "severity"))
             writer.writerows(rows)
     if fused is not None:
-        today = clustering.day_of(latest)
+        today = grid.day_of(latest)
         defects = clustering.defects(evidence.all(), today=today)
         fused.write_text(json.dumps(_collection(defects)) + "\n", encoding="utf-8")
         click.echo(f"{len(defects)} defects", err=True)

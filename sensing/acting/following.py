@@ -21,7 +21,7 @@ from sensing.acting import weighing
 from sensing.acting.models import DefectCase
 from sensing.acting.rules import LIVE, fact_of, next_state
 from sensing.acting.vocabulary import CaseState
-from sensing.clustering import day_of, packets_about
+from sensing.grid import day_of, packets_about
 from sensing.holding import hold
 
 

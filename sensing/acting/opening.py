@@ -45,7 +45,7 @@ from sensing.acting.models import DefectCase, DefectRound
 from sensing.acting.rules import DISMISSED_FOR_DAYS, LIVE, is_same_place, is_worth_saying
 from sensing.acting.vocabulary import CaseState
 from sensing.acting.wording import Felt, language_for
-from sensing.clustering import APART_M
+from sensing.grid import APART_M
 from sensing.holding import hold
 from sensing.models import RoadDefect
 from sensing.policy import RoadPolicy

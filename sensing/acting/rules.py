@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from reports.vocabulary import Status
 from sensing.acting.vocabulary import CaseState, Fact
-from sensing.clustering import APART_M, OCTANTS, RATES, Rates, odds
+from sensing.clustering import RATES, Rates, odds
+from sensing.grid import APART_M, OCTANTS
 
 #: From → what happened → to. What is not here changes nothing.
 MOVES: Mapping[CaseState, Mapping[Fact, CaseState]] = {

@@ -25,7 +25,7 @@ from sensing.acting.models import DefectCase
 from sensing.acting.rules import Since, next_state, verified
 from sensing.acting.vocabulary import CaseState, Fact
 from sensing.acting.wording import language_for
-from sensing.clustering import OCTANTS
+from sensing.grid import OCTANTS
 from sensing.models import RoadSighting
 from sensing.policy import BELIEF, RoadPolicy
 

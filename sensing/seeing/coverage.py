@@ -39,7 +39,7 @@ from sensing.seeing.models import AreaCoverage
 from sensing.seeing.rules import WINDOW_DAYS, knowledge
 from sensing.seeing.vocabulary import Knowledge
 
-#: Streets are counted by these cells, found by these packets of `sensing.clustering`.
+#: Streets are counted by these cells, found by these packets of `sensing.grid`.
 STREET_RESOLUTION, PACKET_RESOLUTION = 11, 10
 
 _EPOCH = date(1970, 1, 1)

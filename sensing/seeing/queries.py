@@ -31,7 +31,7 @@ SEGMENT_DAYS = 365
 #: Roughness is shown from so many trips on.
 FEWEST_ESTIMATES = 2
 
-#: Packets of `sensing.clustering` and of segments.
+#: Packets of `sensing.grid` and of segments.
 PACKET_RESOLUTION = 10
 
 OCTANTS = 8

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from geo.cells import cell_of
 from geo.measures import Point, bearing_deg
 from sensing import roughness
-from sensing.clustering import OCTANTS, PACKET_RESOLUTION
+from sensing.grid import OCTANTS, PACKET_RESOLUTION
 from sensing.traces import Trip
 
 #: The thirds of a stretch are taken to lie at these parts of the way between its ends.

@@ -22,7 +22,7 @@ from accounts.access import EVERYONE, declarations
 from core.db import Base
 from geo import cells
 from geo.measures import Point, distance_m
-from sensing import clustering, keeping, telling
+from sensing import keeping, sighting, telling
 from sensing.cli import export_traces_command
 from sensing.models import DeviceDay, ResearchTrace, RoadDefect, RoadSighting, StoredTrip
 from sensing.vocabulary import TripState
@@ -284,7 +284,7 @@ def test_no_row_is_written_for_a_cell_near_an_end() -> None:
     for seed in range(3):
         kept = trimming.trimmed(drive(seed=seed))
         assert kept is not None
-        rows = clustering.sightings(signal.analyse(kept), day=0)
+        rows = sighting.sightings(signal.analyse(kept), day=0)
         assert len(rows)
         for cell in np.unique(rows["cell"]).tolist():
             assert distance_m(cells.centre_of(cell), HOME) > PROMISED_M

@@ -19,16 +19,16 @@ from sqlalchemy.orm import Session
 from core.db import transaction
 from core.models import OutboxEvent
 from geo import jurisdictions
-from sensing import clustering, fusing, signal
+from sensing import clustering, fusing, grid, sighting, signal, tallies
 from sensing.acting import verdicts
-from sensing.clustering import ROW, TOTAL, Evidence, Rows
 from sensing.models import RoadDefect, RoadRepair, RoadSighting, RoadTotal
+from sensing.tallies import ROW, TOTAL, Evidence, Rows
 from tests.factories import new_jurisdiction, stored
 from tests.sensing.phones import FIRST_S, drive
 from tests.sensing.roads import START, holes
 
 NOW = datetime.fromtimestamp(FIRST_S, UTC) + timedelta(days=30)
-TODAY = clustering.day_of(NOW.timestamp())
+TODAY = grid.day_of(NOW.timestamp())
 _WAITING = sa.text(
     "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
     " WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted)"
@@ -42,7 +42,7 @@ def felt() -> list[Rows]:
     found = []
     for number in range(12):
         analysis = signal.analyse(drive(HOLES, day=number, seed=number))
-        found.append(clustering.sightings(analysis))
+        found.append(sighting.sightings(analysis))
     return found
 
 
@@ -97,12 +97,12 @@ def test_the_tables_are_what_the_rows_in_memory_are(session: Session, felt: list
     assert table(session, RoadSighting) == sorted(
         (int(packet), *row)
         for packet, row in zip(
-            clustering.packets_of(evidence.all()["cell"]), evidence.all().tolist(), strict=True
+            grid.packets_of(evidence.all()["cell"]), evidence.all().tolist(), strict=True
         )
     )
     near = fusing.near(session, felt[0]["cell"])
     known = evidence.near(felt[0]["cell"])
-    assert (clustering.summed([near]) == known).all()
+    assert (tallies.summed([near]) == known).all()
     wanted = clustering.defects(evidence.all(), today=TODAY)
     told = {row.id: row for row in stored(session, RoadDefect) if row.is_present}
     assert {fusing.defect_id(each.cell, each.octant) for each in wanted} == set(told)
@@ -192,7 +192,7 @@ def test_passes_that_feel_nothing_let_a_defect_go(session: Session, felt: list[R
     new_jurisdiction(session, centre=START)
     fused_in(session, felt)
     defects = [row.id for row in stored(session, RoadDefect) if row.is_present]
-    smooth = clustering.sightings(signal.analyse(drive([], day=20, seed=100)))
+    smooth = sighting.sightings(signal.analyse(drive([], day=20, seed=100)))
     for _ in range(30):
         fusing.fuse(session, smooth, now=NOW)
     session.expire_all()
@@ -215,7 +215,7 @@ def test_a_repair_takes_the_evidence_before_it_and_only_that(
     fused = fusing.repaired(session, worst.cell, worst.octant, day, now=NOW)
     evidence.repair(worst.cell, worst.octant, day)
     assert worst.id in fused.gone
-    near = clustering.summed([fusing.near(session, felt[0]["cell"])])
+    near = tallies.summed([fusing.near(session, felt[0]["cell"])])
     assert (near == evidence.near(felt[0]["cell"])).all()
     # A trip of before that comes late weighs as little; one of after counts in full.
     late, after = felt[3].copy(), felt[3].copy()
@@ -223,7 +223,7 @@ def test_a_repair_takes_the_evidence_before_it_and_only_that(
     for rows in (late, after):
         fusing.fuse(session, rows, now=NOW)
         evidence.add(rows)
-    near = clustering.summed([fusing.near(session, felt[0]["cell"])])
+    near = tallies.summed([fusing.near(session, felt[0]["cell"])])
     assert (near == evidence.near(felt[0]["cell"])).all()
     fusing.repaired(session, worst.cell, worst.octant, day - 5, now=NOW)
     assert [row.day for row in session.scalars(sa.select(RoadRepair))] == [day]
@@ -234,10 +234,10 @@ def test_numbers_of_every_kind_come_back_as_they_went(session: Session) -> None:
     cells = [int(cell) for cell in h3.grid_disk(0x8C1FB466D8A01FF, 1)][:2]
     rows["cell"], rows["octant"], rows["day"] = sorted(cells), [0, 7], [20_000, 20_001]
     rows["passes"], rows["strong"], rows["north"] = 2**20, 1, [-(2**40), 2**40]
-    fusing._add(session, RoadSighting, rows, ROW, clustering.KEY)
-    packets = sorted(set(clustering.packets_of(rows["cell"]).tolist()))
-    back = clustering.added([fusing._read(session, RoadSighting, ROW, packets)])
-    assert (back == clustering.added([rows])).all()
-    totals = clustering.totals(rows)
+    fusing._add(session, RoadSighting, rows, ROW, tallies.KEY)
+    packets = sorted(set(grid.packets_of(rows["cell"]).tolist()))
+    back = tallies.added([fusing._read(session, RoadSighting, ROW, packets)])
+    assert (back == tallies.added([rows])).all()
+    totals = tallies.totals(rows)
     fusing._add(session, RoadTotal, totals, TOTAL, ("cell", "octant"))
-    assert (clustering.summed([fusing._read(session, RoadTotal, TOTAL, packets)]) == totals).all()
+    assert (tallies.summed([fusing._read(session, RoadTotal, TOTAL, packets)]) == totals).all()

@@ -8,7 +8,7 @@ import functools
 import numpy as np
 import pytest
 
-from sensing import classifying, clustering, simulation
+from sensing import classifying, clustering, grid, sighting, simulation, tallies
 from sensing.classifying import Nearby
 from sensing.clustering import Defect
 from sensing.signal import analyse
@@ -18,7 +18,7 @@ from sensing.vocabulary import KnownAs, Verdict
 from tests.sensing.roads import MONDAY_S, along_m, northwards
 
 LENGTH_M = 2500.0
-TODAY = clustering.day_of(MONDAY_S)
+TODAY = grid.day_of(MONDAY_S)
 
 
 @functools.cache
@@ -40,8 +40,8 @@ def driven(seed: int, passes: int = 24) -> tuple[tuple[Planted, ...], tuple[Defe
             start_s=MONDAY_S + 600 * each,
             drawn=drawn,
         )
-        parts.append(clustering.sightings(analyse(trip), day=TODAY))
-    return planted, tuple(clustering.defects(clustering.added(parts), today=TODAY))
+        parts.append(sighting.sightings(analyse(trip), day=TODAY))
+    return planted, tuple(clustering.defects(tallies.added(parts), today=TODAY))
 
 
 def what_lies_at(planted: tuple[Planted, ...], defect: Defect) -> Kind | None:
@@ -81,7 +81,7 @@ def test_a_repaired_hole_goes_silent() -> None:
     drawn = np.random.default_rng(5)
     mended_s = MONDAY_S + 86_400
     planted = [Planted(400.0, Kind.POTHOLE, 1.3, until_s=mended_s)]
-    evidence = clustering.Evidence()
+    evidence = tallies.Evidence()
 
     def pass_by(start_s: float) -> list[Defect]:
         trip = simulation.drive(
@@ -92,7 +92,7 @@ def test_a_repaired_hole_goes_silent() -> None:
             start_s=start_s,
             drawn=drawn,
         )
-        return clustering.fuse(evidence, clustering.sightings(analyse(trip)), today=TODAY)
+        return clustering.fuse(evidence, sighting.sightings(analyse(trip)), today=TODAY)
 
     found: list[Defect] = []
     for each in range(14):
