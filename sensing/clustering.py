@@ -133,10 +133,7 @@ def defects_on(touched: Indices, near: Totals, today: int, rates: Rates = RATES)
     near = near[_in_felt_cell(near)]
     if not len(near) or not len(touched):
         return []
-    middles = middles_of(touched)
-    flat = Plane.about(*middles[0])
-    tree = cKDTree(flat.metres(*middles.T))
-    away, _ = tree.query(flat.metres(near["lat"], near["lon"]), distance_upper_bound=4 * APART_M)
+    away = _away_m(near, touched, 4 * APART_M)
     # At the rim of what was taken, better neighbours may be missing: only the inner ones count.
     inner = near["cell"][away <= 1.5 * APART_M]
     return _found(near[np.isfinite(away)], today, rates, among=inner)
@@ -147,12 +144,8 @@ def widened(touched: Indices, totals: Totals) -> Indices:
     felt = totals[(totals["weak"] > 0) | (totals["strong"] > 0)]
     if not len(felt):
         return np.unique(touched)
-    middles = middles_of(touched)
-    flat = Plane.about(*middles[0])
-    away, _ = cKDTree(flat.metres(*middles.T)).query(
-        flat.metres(felt["lat"], felt["lon"]), distance_upper_bound=WIDER_M
-    )
-    wider: Indices = np.union1d(touched, felt["cell"][np.isfinite(away)])
+    is_near = np.isfinite(_away_m(felt, touched, WIDER_M))
+    wider: Indices = np.union1d(touched, felt["cell"][is_near])
     return wider
 
 
@@ -350,6 +343,17 @@ def _defect(pooled: _Pooled, index: int, log_odds: float) -> Defect:
         width_m=None if math.isnan(width) else width,
         symmetry=None if math.isnan(symmetry) else symmetry,
     )
+
+
+def _away_m(rows: Totals, cells: Indices, within_m: float) -> Series:
+    """(n,): metres from each row to the nearest of the cells; infinite beyond `within_m`."""
+    middles = middles_of(cells)
+    flat = Plane.about(*middles[0])
+    away: Series
+    away, _ = cKDTree(flat.metres(*middles.T)).query(
+        flat.metres(rows["lat"], rows["lon"]), distance_upper_bound=within_m
+    )
+    return away
 
 
 def _in_felt_cell(rows: Totals) -> Flags:

@@ -35,4 +35,4 @@ def hold(session: Session, packets: Iterable[int]) -> None:
         for packet in packets
     }
     if names:
-        session.execute(_TAKE, {"locks": _LOCKS, "names": sorted(names)})
+        session.execute(_TAKE, {"locks": _LOCKS, "names": list(names)})

@@ -30,8 +30,6 @@ from sensing.traces import Analysis, Bump, Detector, Track
 #: likely a window is no plain road.
 WEAK_CONFIDENCE_LOW_RATE, WEAK_CONFIDENCE = 0.085, 0.3
 
-WEAK, STRONG = 1, 2
-
 
 def sightings(analysis: Analysis, *, day: int | None = None) -> Rows:
     """What one trip adds: at most one row for each cell and octant, `passes` 1 in each.
@@ -92,7 +90,7 @@ def _with_hits(flat: Plane, rows: Rows, analysis: Analysis, reach_m: float) -> R
     bumps = [
         bump
         for bump in analysis.bumps
-        if bump.heading_deg is not None and (_strength(bump) == STRONG or bump.confidence >= floor)
+        if bump.heading_deg is not None and (_is_strong(bump) or bump.confidence >= floor)
     ]
     if not bumps:
         return rows
@@ -106,7 +104,7 @@ def _with_hits(flat: Plane, rows: Rows, analysis: Analysis, reach_m: float) -> R
     turned = np.abs((rows["octant"][near["i"]] - headings[near["j"]] + 4) % OCTANTS - 4)
     near = near[turned <= 1]
     place, number = near["i"], near["j"]
-    strong = np.array([_strength(bump) == STRONG for bump in bumps])
+    strong = np.array([_is_strong(bump) for bump in bumps])
     order = np.lexsort((number, near["v"], ~strong[number], place))
     place, firsts = np.unique(place[order], return_index=True)
     best = order[firsts]
@@ -131,5 +129,5 @@ def _with_hits(flat: Plane, rows: Rows, analysis: Analysis, reach_m: float) -> R
     return rows
 
 
-def _strength(bump: Bump) -> int:
-    return STRONG if Detector.LEARNED in bump.detectors else WEAK
+def _is_strong(bump: Bump) -> bool:
+    return Detector.LEARNED in bump.detectors

@@ -36,6 +36,18 @@ HALF_LIFE_DAYS = 270.0
 #: What is left of the evidence of the days before a repair.
 KEPT_AT_REPAIR = 0.05
 
+#: Where the bumps were, how hard and of what form: in rows and in totals the same.
+_FELT = (
+    ("weight", np.int64),
+    ("north", np.int64),
+    ("east", np.int64),
+    ("square", np.int64),
+    ("severity", np.int64),
+    ("shaped", np.int32),
+    ("width", np.int64),
+    ("symmetry", np.int64),
+)
+
 #: One row: all integers, so that sums do not depend on their order.
 ROW = np.dtype(
     [
@@ -45,14 +57,7 @@ ROW = np.dtype(
         ("passes", np.int32),
         ("weak", np.int32),
         ("strong", np.int32),
-        ("weight", np.int64),
-        ("north", np.int64),
-        ("east", np.int64),
-        ("square", np.int64),
-        ("severity", np.int64),
-        ("shaped", np.int32),
-        ("width", np.int64),
-        ("symmetry", np.int64),
+        *_FELT,
     ]
 )
 
@@ -73,14 +78,7 @@ TOTAL = np.dtype(
         ("aged_passes", np.int64),
         ("aged_weak", np.int64),
         ("aged_strong", np.int64),
-        ("weight", np.int64),
-        ("north", np.int64),
-        ("east", np.int64),
-        ("square", np.int64),
-        ("severity", np.int64),
-        ("shaped", np.int32),
-        ("width", np.int64),
-        ("symmetry", np.int64),
+        *_FELT,
         ("first_day", np.int32),
         ("last_day", np.int32),
         ("lat", np.float64),

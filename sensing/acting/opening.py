@@ -46,7 +46,6 @@ from sensing.acting.rules import DISMISSED_FOR_DAYS, LIVE, is_same_place, is_wor
 from sensing.acting.vocabulary import CaseState
 from sensing.acting.wording import Felt, language_for
 from sensing.grid import APART_M
-from sensing.holding import hold
 from sensing.models import RoadDefect
 from sensing.policy import RoadPolicy
 from sensing.vocabulary import Verdict
@@ -113,8 +112,7 @@ def act(
                 opened += 1
         elif case.state == CaseState.OPEN:
             strengthened += _strengthened(session, case, row, place, policy, now, base_url)
-    # Last: trips that are added meanwhile change the same rows.
-    hold(session, {row.packet for row in rows})
+    # Last: from here on trips that come meanwhile, and change the same rows, wait.
     verdicts.keep(session, rows, judgements)
     if rows:
         looked_at = [{"id": row.id, "acted_version": row.version} for row in rows]

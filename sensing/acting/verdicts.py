@@ -42,9 +42,7 @@ def give(session: Session, ids: Collection[UUID]) -> int:
         .order_by(RoadDefect.id)
         .execution_options(populate_existing=True)
     ).all()
-    judgements = judged(session, rows)
-    hold(session, {row.packet for row in rows})
-    return keep(session, rows, judgements)
+    return keep(session, rows, judged(session, rows))
 
 
 def judged(session: Session, rows: Iterable[RoadDefect]) -> Mapping[UUID, Judgement]:
@@ -60,11 +58,12 @@ def judged(session: Session, rows: Iterable[RoadDefect]) -> Mapping[UUID, Judgem
     return judgements
 
 
-def keep(session: Session, rows: Iterable[RoadDefect], judgements: Mapping[UUID, Judgement]) -> int:
-    """Store judgements that are new; how many were. The caller holds the neighbourhoods.
+def keep(session: Session, rows: Sequence[RoadDefect], judgements: Mapping[UUID, Judgement]) -> int:
+    """Store judgements that are new; how many were. Holds the neighbourhoods of all the rows.
 
     A defect that changed since it was read keeps its verdict: it is judged again for that change.
     """
+    hold(session, {row.packet for row in rows})
     changed = [
         {
             "judged_id": row.id,

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from geo.cells import cell_of
-from geo.measures import Point, bearing_deg
+from geo.measures import Point, bearing_deg, wrapped
 from sensing import roughness
 from sensing.grid import OCTANTS, PACKET_RESOLUTION
 from sensing.traces import Trip
@@ -75,8 +75,7 @@ def month_of(day: int) -> int:
 
 def _between(start: Point, end: Point, part: float) -> Point:
     # Ends are a hundred metres apart: straight lines in degrees will do, but across the date line.
-    east = (end.lon - start.lon + 180.0) % 360.0 - 180.0
-    lon = (start.lon + part * east + 180.0) % 360.0 - 180.0
+    lon = wrapped(start.lon + part * wrapped(end.lon - start.lon))
     return Point(start.lat + part * (end.lat - start.lat), lon)
 
 
