@@ -24,6 +24,7 @@ from geo.jurisdictions import JurisdictionRef
 from geo.measures import Point
 from reports.catalogue import ServiceEntry, catalogue_of
 from reports.duplicates import evidence
+from reports.duplicates.suggestions import NOT_REFUSED
 from reports.media import photos_of
 from reports.models import Follower, HistoryEntry, Note, Photo, ServiceRequest
 from reports.rules import public_point
@@ -254,12 +255,7 @@ _SUGGESTED = sa.text(
      WHERE r.id = ANY (:ids ::uuid[]) AND leader.id <> r.id
        AND leader.visibility <> '{Visibility.HIDDEN}'
        AND (seen.place = 0 OR leader.status IN ({", ".join(f"'{s}'" for s in OPEN_STATUSES)}))
-       AND NOT EXISTS (
-           SELECT FROM pair_verdicts AS v
-            WHERE NOT v.is_same
-              AND (v.report_id = r.id AND v.other_id IN (meant.id, leader.id)
-                   OR v.other_id = r.id AND v.report_id IN (meant.id, leader.id))
-       )
+       AND {NOT_REFUSED}
      ORDER BY r.id, seen.place
     """
 )

@@ -31,6 +31,14 @@ def renew(session: Session, ids: Collection[UUID]) -> None:
         session.execute(_THEMSELVES, {"ids": sorted(ids)})
 
 
+#: Of a report `r` and a candidate `meant` of `leader`: nobody said of either that it is another.
+NOT_REFUSED = """NOT EXISTS (
+    SELECT FROM pair_verdicts AS v
+     WHERE NOT v.is_same
+       AND (v.report_id = r.id AND v.other_id IN (meant.id, leader.id)
+            OR v.other_id = r.id AND v.report_id IN (meant.id, leader.id))
+)"""
+
 _BEST = f"""
     UPDATE service_requests AS r
        SET suggested_id = CASE WHEN r.parent_id IS NULL AND r.status IN ({_OPEN}) THEN (
@@ -42,12 +50,7 @@ _BEST = f"""
             WHERE leader.id <> r.id
               AND leader.status IN ({_OPEN})
               AND leader.visibility <> '{Visibility.HIDDEN}'
-              AND NOT EXISTS (
-                  SELECT FROM pair_verdicts AS v
-                   WHERE NOT v.is_same
-                     AND (v.report_id = r.id AND v.other_id IN (meant.id, leader.id)
-                          OR v.other_id = r.id AND v.report_id IN (meant.id, leader.id))
-              )
+              AND {NOT_REFUSED}
             ORDER BY seen.place
             LIMIT 1
        ) END
