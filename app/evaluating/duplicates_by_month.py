@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from app.evaluating import figures
-from app.evaluating.options import require_cases, zone_named
+from app.evaluating.options import only_one_month, require_cases, zone_named
 from core.clock import utc_now
 from core.text import fold
 from geo.measures import distance_m
@@ -67,9 +67,7 @@ def by_month_command(
         types = _common(cases, labels, fewest)
     months = sorted({case.opened_at.astimezone(clock).strftime("%Y-%m") for case in cases})
     if len(months) == 1:
-        raise click.ClickException(
-            f"All cases of {cases_file} are of one month: there is none to judge by another."
-        )
+        raise click.ClickException(only_one_month(cases_file))
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -41,6 +41,11 @@ def require_cases(path: Path, file: CaseFile) -> None:
         raise CaseFileError(f"{path} holds no case.")
 
 
+def only_one_month(path: Path) -> str:
+    """What is said of a file in which no month can be judged by those before it."""
+    return f"All cases of {path} are of one month: there is none to judge by another."
+
+
 def zone_named(name: str) -> ZoneInfo:
     """The time zone; a sentence for the operator where there is none of that name."""
     try:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from app.evaluating.options import OutFile, require_cases, zone_named
+from app.evaluating.options import OutFile, only_one_month, require_cases, zone_named
 from core.clock import utc_now
 from geo.areas import AreaIndex, AreaRef, AreaShape, PolygonError
 from reports import case_files
@@ -83,7 +83,7 @@ def routing_command(
             _say("due within an hour", month.within_hour, month.simple_within_hour)
             _say("due within a day", month.within_day, month.simple_within_day)
         if not has_judged:
-            said = f"All cases of {train_file} are of one month: there is none to judge by another."
+            said = only_one_month(train_file)
             if wards is None:
                 raise CaseFileError(said)
             click.echo(said, err=True)
