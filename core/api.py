@@ -34,6 +34,7 @@ from core.documenting import (
     register_problems,
 )
 from core.errors import DomainError, InvalidError, StaleError
+from core.json_objects import said_once
 
 log = structlog.get_logger()
 
@@ -121,16 +122,9 @@ class JSONProvider(DefaultJSONProvider):
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         try:
-            return json.loads(s, object_pairs_hook=_said_once, **kwargs)
+            return json.loads(s, object_pairs_hook=said_once, **kwargs)
         except RecursionError as error:
             raise ValueError("nested too deep") from error
-
-
-def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return made
 
 
 class _Arguments(FlaskParser):

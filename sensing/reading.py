@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from core.errors import DomainError
+from core.json_objects import SaidTwiceError, said_once
 from sensing.traces import Mark
 
 if TYPE_CHECKING:
@@ -314,7 +315,11 @@ def _json(first: bytes, blocks: Iterator[bytes]) -> Sent:
             raise TooLargeError("JSON can have 20 MB; send more as CSV.")
     _refuse_crowd(text)
     try:
-        document = json.loads(bytes(text), object_pairs_hook=_said_once)
+        document = json.loads(bytes(text), object_pairs_hook=said_once)
+    except SaidTwiceError as error:
+        # Of two consents, neither is known to be meant.
+        name = error.name[:80]
+        raise UploadError(f"{name} stands twice in one object.", field=name) from error
     except (ValueError, RecursionError) as error:
         raise UploadError("It is no JSON.") from error
     said: Mapping[str, Any] = {}
@@ -339,23 +344,6 @@ def _json(first: bytes, blocks: Iterator[bytes]) -> Sent:
     if len({len(values) for values in columns.values()}) > 1:
         raise UploadError("The columns are not of the same length.", field="samples")
     return Sent(columns, said)
-
-
-def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names stand once: of two consents, neither is known to be meant.
-
-    Raises:
-        UploadError
-    """
-    made = dict(pairs)
-    if len(made) == len(pairs):
-        return made
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            raise UploadError(f"{name[:80]} stands twice in one object.", field=name[:80])
-        seen.add(name)
-    return made
 
 
 def _refuse_crowd(text: bytearray) -> None:
